@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: build run test lint bench compat fuzz clean
+
+build: $(BIN)/python
+	$(BIN)/python setup.py -q build_ext --inplace
+
+run: build
+	$(BIN)/python -m pyralog.cli.daemon
+
+test: build
+	$(BIN)/python -m pytest -q
+
+lint:
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: build
+	$(BIN)/python -m tests.benchmarks.run
+
+compat: build
+	$(BIN)/python -m compat.run
+
+fuzz:
+	$(BIN)/python -m tests.fuzz.run
+
+$(BIN)/python: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf build dist *.egg-info
+	find pyralog -name '*.so' -delete -o -name '*.c' -delete -o -name '*.html' -delete
