@@ -57,3 +57,9 @@ cdef void batch_set_append_time(uint8_t* p, BatchInfo* info, int64_t now_ms) noe
 
 # CreateTime whose header lies about the maximum: store the true one and compute the CRC anew.
 cdef void batch_set_max_timestamp(uint8_t* p, BatchInfo* info, int64_t max_timestamp) noexcept nogil
+
+# The header of a batch whose bytes need not all be there (at least BATCH_HEADER are): for walks over log files.
+# 0, or 2 when it is no batch of at most `limit` bytes.
+cdef int batch_peek(const uint8_t* p, int64_t limit, BatchInfo* out) noexcept nogil
+# Every field but `size`, without a check.
+cdef void batch_read(const uint8_t* p, BatchInfo* out) noexcept nogil

@@ -1,0 +1,6 @@
+from collections.abc import Buffer
+
+IMPLEMENTATION: str
+
+def checksum(data: Buffer, crc: int = 0) -> int: ...
+def checksum_by_table(data: Buffer, crc: int = 0) -> int: ...

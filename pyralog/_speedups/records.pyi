@@ -1,0 +1,3 @@
+from collections.abc import Buffer
+
+def walk(batch: Buffer) -> dict[str, int | bool]: ...
