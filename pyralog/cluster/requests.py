@@ -1,0 +1,244 @@
+"""What can be asked of the controller, and what it answers: plain values, one reply class per request class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from pyralog.errors import ErrorCode
+from pyralog.model import ZERO_UUID, Uuid
+
+# How many producer ids a node gets at once (Kafka's block size).
+PRODUCER_ID_BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewTopic:
+    """A topic to create. -1 = the broker's default. `assignments` pairs a partition index with its replicas."""
+
+    name: str
+    partitions: int = -1
+    replication_factor: int = -1
+    assignments: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    configs: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTopics:
+    """Create topics, or with validate_only say what would happen."""
+
+    topics: tuple[NewTopic, ...]
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedTopic:
+    """The outcome for one topic; `configs` is what it overrides. When it failed counts are -1 and the id is zero."""
+
+    name: str
+    error: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+    topic_id: Uuid = ZERO_UUID
+    partitions: int = -1
+    replication_factor: int = -1
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTopicsReply:
+    """One outcome per name of the request, in its order; a name that came twice appears once, with error 42."""
+
+    topics: tuple[CreatedTopic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRef:
+    """A topic by name, or by id when the name is None."""
+
+    name: str | None = None
+    topic_id: Uuid = ZERO_UUID
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTopics:
+    """Delete topics."""
+
+    topics: tuple[TopicRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedTopic:
+    """The outcome for one topic: name and id as far as they are known."""
+
+    name: str | None
+    topic_id: Uuid
+    error: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTopicsReply:
+    """One outcome per topic of the request."""
+
+    topics: tuple[DeletedTopic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MorePartitions:
+    """Raise the partitions of a topic to `count`; `assignments` are the replicas of each new one, None = choose."""
+
+    name: str
+    count: int
+    assignments: tuple[tuple[int, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePartitions:
+    """Raise partition counts, or with validate_only say what would happen."""
+
+    topics: tuple[MorePartitions, ...]
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TopicResult:
+    """The outcome for one topic."""
+
+    name: str
+    error: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePartitionsReply:
+    """One outcome per topic of the request."""
+
+    topics: tuple[TopicResult, ...]
+
+
+class ConfigOp(IntEnum):
+    """What an incremental change does to a configuration value."""
+
+    SET = 0
+    DELETE = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """One change of one configuration; `op` may be a number that ConfigOp does not know."""
+
+    name: str
+    op: int
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """Incremental changes of one resource."""
+
+    resource_type: int
+    resource_name: str
+    changes: tuple[ConfigChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementalAlterConfigs:
+    """Change single configurations of resources."""
+
+    resources: tuple[ResourceChange, ...]
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceConfig:
+    """The whole configuration that a resource shall have; what it does not name goes back to the default."""
+
+    resource_type: int
+    resource_name: str
+    configs: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlterConfigs:
+    """Replace configurations of resources (the older API)."""
+
+    resources: tuple[ResourceConfig, ...]
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceResult:
+    """The outcome for one resource."""
+
+    resource_type: int
+    resource_name: str
+    error: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterConfigsReply:
+    """One outcome per resource of the request; the answer to both ways of altering configurations."""
+
+    resources: tuple[ResourceResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateProducerIds:
+    """A node wants a block of producer ids."""
+
+    node_id: int
+    broker_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateProducerIdsReply:
+    """Producer ids [first, first + count), never handed out before; count is 0 with an error."""
+
+    error: ErrorCode
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterBroker:
+    """A node has started: a new incarnation of it takes over what it leads, with new leader epochs."""
+
+    node_id: int
+    incarnation: Uuid
+    directory_id: Uuid
+    host: str
+    port: int
+    rack: str | None = None
+    features: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterBrokerReply:
+    """The epoch of the registration: the index of its record in the metadata log."""
+
+    error: ErrorCode
+    message: str | None
+    broker_epoch: int
+
+
+Request = (
+    CreateTopics
+    | DeleteTopics
+    | CreatePartitions
+    | IncrementalAlterConfigs
+    | AlterConfigs
+    | AllocateProducerIds
+    | RegisterBroker
+)
+Reply = (
+    CreateTopicsReply
+    | DeleteTopicsReply
+    | CreatePartitionsReply
+    | AlterConfigsReply
+    | AllocateProducerIdsReply
+    | RegisterBrokerReply
+)
