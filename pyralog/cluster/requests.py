@@ -213,7 +213,6 @@ class RegisterBroker:
     host: str
     port: int
     rack: str | None = None
-    features: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
