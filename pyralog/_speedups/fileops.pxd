@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 
 cdef extern from "<sys/uio.h>" nogil:
-    ctypedef struct iovec:
+    struct iovec:
         void* iov_base
         size_t iov_len
 
@@ -26,3 +26,5 @@ ctypedef struct FileOps:
 cdef class Files:
     """Python handle of a table; the base class is the real file system, tests derive faulty ones."""
     cdef FileOps ops
+
+cdef void fileops_real(FileOps* out) noexcept nogil
