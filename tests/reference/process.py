@@ -110,6 +110,16 @@ class Broker:
     def start(self) -> Self:
         """Start the process and return once clients can connect; `port_open_s` is the time that took."""
         self.prepare()
+        self.launch()
+        try:
+            self._await_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def launch(self) -> None:
+        """Start the process and return at once; `prepare` comes before."""
         self._log = self.log_file.open("ab")
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
@@ -120,21 +130,18 @@ class Broker:
             env={**os.environ, **self.env},
             start_new_session=True,  # a Ctrl-C in the terminal reaches the script, which stops the broker in order
         )
-        try:
-            self._await_ready()
-        except BaseException:
-            self.kill()
-            raise
-        return self
+
+    def check_alive(self, deadline: float) -> None:
+        """Raise when the process is gone, or the (monotonic) deadline has passed."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise BrokerFailed(f"{self.name} exited with {self.process.returncode}\n{self.log_tail()}")
+        if time.monotonic() > deadline:
+            raise BrokerFailed(f"{self.name} not ready after {self.start_timeout_s} s\n{self.log_tail()}")
 
     def _await_ready(self) -> None:
-        assert self.process is not None
-        deadline = self.started_at + self.start_timeout_s
         while not self.ready():
-            if self.process.poll() is not None:
-                raise BrokerFailed(f"{self.name} exited with {self.process.returncode}\n{self.log_tail()}")
-            if time.monotonic() > deadline:
-                raise BrokerFailed(f"{self.name} not ready after {self.start_timeout_s} s\n{self.log_tail()}")
+            self.check_alive(self.started_at + self.start_timeout_s)
             time.sleep(0.005)
         self.port_open_s = time.monotonic() - self.started_at
 

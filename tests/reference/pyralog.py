@@ -20,6 +20,7 @@ class Pyralog(Broker):
     """One node run from the source tree or the environment; `settings` are its own keys, as for --set."""
 
     name = "pyralog"
+    module = "pyralog.cli.daemon"
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
@@ -37,7 +38,7 @@ class Pyralog(Broker):
             **self.settings,
         }
         sets = [argument for key, value in settings.items() for argument in ("--set", f"{key}={value}")]
-        return [sys.executable, "-m", "pyralog.cli.daemon", *sets]
+        return [sys.executable, "-m", self.module, *sets]
 
     def ready(self) -> bool:
         """The stable line `Pyralog VERSION ready` of this run."""

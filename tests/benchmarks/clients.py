@@ -1,0 +1,150 @@
+"""What the benchmarks ask of a broker besides load: topics, the first acknowledged record, log end offsets."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Mapping
+
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+
+from tests.benchmarks import loadgen
+from tests.reference.process import HOST, Broker
+
+# Deleted data must be gone before the next load, or the disk and the page cache fill with it.
+DELETE_SOON: Mapping[str, str] = {"file.delete.delay.ms": "1000"}
+CREATE_AT_ONCE = 200  # topics in one CreateTopics request
+
+
+def _admin(broker: Broker, timeout_ms: int = 120_000) -> KafkaAdminClient:
+    return KafkaAdminClient(bootstrap_servers=broker.address, request_timeout_ms=timeout_ms)
+
+
+def create_topics(
+    broker: Broker, names: list[str], partitions: int = 1, configs: Mapping[str, str] | None = None
+) -> None:
+    """Create topics alike and wait until the last one takes requests."""
+    wanted = {**DELETE_SOON, **(configs or {})}
+    admin = _admin(broker)
+    try:
+        for at in range(0, len(names), CREATE_AT_ONCE):
+            some = names[at : at + CREATE_AT_ONCE]
+            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(wanted)) for name in some])
+    finally:
+        admin.close()
+    await_topic(broker, names[-1], partitions)
+
+
+def create_topic(broker: Broker, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
+    """Create one topic and wait until it takes requests."""
+    create_topics(broker, [name], partitions, configs)
+
+
+def await_topic(broker: Broker, name: str, partitions: int, limit_s: float = 60) -> None:
+    """Wait until every partition answers Fetch (Kafka shows leaders before it serves them)."""
+    deadline = time.monotonic() + limit_s
+    conns = min(partitions, 500)
+    for base in range(0, partitions, conns):
+        parts = min(conns, partitions - base)
+        while True:
+            probe = {"conns": parts, "parts": parts, "base": base, "maxwait": 1, "secs": 0.02, "warm": 0}
+            figures = loadgen.run_with_errors(broker, "fetch", topic=name, **probe)
+            if not figures["err"]:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{broker.name}: topic {name} does not serve after {limit_s} s")
+            time.sleep(0.1)
+
+
+def delete_topics(broker: Broker, names: list[str]) -> None:
+    """Delete topics; their files go a second later."""
+    admin = _admin(broker)
+    try:
+        for at in range(0, len(names), CREATE_AT_ONCE):
+            admin.delete_topics(names[at : at + CREATE_AT_ONCE])
+    finally:
+        admin.close()
+
+
+# -- the first request of a client, in raw bytes: a client library's own start would be what is measured
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">h", len(data)) + data
+
+
+def _call(connection: socket.socket, key: int, version: int, body: bytes) -> bytes:
+    """One request and its response body (header v1 both ways)."""
+    header = struct.pack(">hhi", key, version, 1) + _string("bench")
+    connection.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
+    length = struct.unpack(">i", _read(connection, 4))[0]
+    return _read(connection, length)[4:]
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise ConnectionError("closed by broker")
+        data += piece
+    return data
+
+
+CRC_TABLE = []
+for _byte in range(256):
+    _crc = _byte
+    for _ in range(8):
+        _crc = _crc >> 1 ^ (0x82F63B78 if _crc & 1 else 0)
+    CRC_TABLE.append(_crc)
+
+
+def _one_record_batch() -> bytes:
+    record = b"\x00\x00\x00\x01\x0ahello\x00"
+    now = int(time.time() * 1000)
+    rest = struct.pack(">hiqqqhii", 0, 0, now, now, -1, -1, -1, 1) + bytes([len(record) * 2]) + record
+    crc = 0xFFFFFFFF
+    for byte in rest:
+        crc = CRC_TABLE[(crc ^ byte) & 255] ^ crc >> 8
+    return struct.pack(">qiibI", 0, len(rest) + 9, -1, 2, crc ^ 0xFFFFFFFF) + rest
+
+
+def first_acked_record(port: int, topic: str, deadline: float) -> None:
+    """Connect, let the topic be created as a producer does, and return once one record is acknowledged by all."""
+    metadata = struct.pack(">i", 1) + _string(topic) + b"\x01"
+    batch = _one_record_batch()
+    produce = struct.pack(">hhii", -1, -1, 30000, 1) + _string(topic) + struct.pack(">iii", 1, 0, len(batch)) + batch
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((HOST, port), timeout=10) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                while time.monotonic() < deadline:
+                    _call(connection, 3, 4, metadata)
+                    answer = _call(connection, 0, 7, produce)
+                    error_at = 4 + 2 + len(topic) + 4 + 4
+                    if struct.unpack_from(">h", answer, error_at)[0] == 0:
+                        return
+                    time.sleep(0.002)
+        except OSError:
+            time.sleep(0.002)
+    raise TimeoutError(f"no record acknowledged on port {port}")
+
+
+def end_offsets(port: int, topic: str, partitions: int) -> list[int]:
+    """The latest offset of each partition, by ListOffsets v1."""
+    body = struct.pack(">ii", -1, 1) + _string(topic) + struct.pack(">i", partitions)
+    body += b"".join(struct.pack(">iq", partition, -1) for partition in range(partitions))
+    with socket.create_connection((HOST, port), timeout=60) as connection:
+        answer = _call(connection, 2, 1, body)
+    at = 4 + 2 + len(topic) + 4
+    offsets = {}
+    for _ in range(partitions):
+        partition, error, _, offset = struct.unpack_from(">ihqq", answer, at)
+        if error:
+            raise RuntimeError(f"ListOffsets of {topic}-{partition}: error {error}")
+        offsets[partition] = offset
+        at += 22
+    return [offsets[partition] for partition in range(partitions)]

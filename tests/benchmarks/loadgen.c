@@ -1,0 +1,839 @@
+/* Raw Kafka-wire load generator: one thread, epoll, loopback only.
+ *
+ *   gcc -O2 -march=native -o loadgen loadgen.c
+ *   ./loadgen produce --conns 1 --inflight 1 --batch 1 --rec 100 --secs 5 --pid BROKER_PID
+ *   ./loadgen fetch   --conns 1 --maxbytes 1048576 --secs 5
+ *   ./loadgen tail    --rate 1000 --rec 100 --secs 5     produce and long-poll consume, end to end
+ *   ./loadgen ping    --conns 1 --inflight 1             ApiVersions v0 round trips
+ *   ./loadgen meta    --conns 1 --inflight 1             Metadata v7 of all topics
+ *   ./loadgen idle    --conns 10000 --secs 5             open, one ApiVersions each, hold
+ *
+ * Options: --port 9092 --topic bench --parts 1 --base 0 (connection i uses partition base + i % parts) --acks 1
+ *   --rotate 1     produce: every request goes to the next of the parts partitions
+ *   --spin 1       busy poll: takes the client's own wake-up out of the latency
+ *   --cpu N        pin the client
+ *   --replica ID   fetch: send this replica id, to play a follower that starts at the log end
+ *   --rate R       produce: open loop, R requests/s over all connections, latency from the intended send time
+ *   --total BYTES  produce: end when this much is acked
+ *   --warm S       seconds not counted, default 0.5
+ *   --minbytes 1 --maxwait 500
+ *
+ * Uses Produce v7, Fetch v11, ListOffsets v1, ApiVersions v0, Metadata v7, all of them still served by Kafka 4.x.
+ * Prints one JSON line (idle prints {"mode":"idle","state":"open"} first, when every connection is up).
+ * cpu_us_req is the broker's user and system CPU per request (needs --pid). Exit code 3: some answers were errors.
+ * Every run is bounded by --secs (at most 300) and every connection goes to 127.0.0.1.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __SSE4_2__
+#include <nmmintrin.h>
+#endif
+
+typedef uint8_t u8;
+enum kind { PRODUCE, FETCH, PING };
+enum { RING = 4096, MAX_INFLIGHT = 4000, MAX_SECS = 300, COALESCE = 4 << 20, READ_CHUNK = 65536 };
+
+static uint64_t ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+/* ---- HDR-like histogram: 128 linear steps per power of two, so less than 0.8 % error ---- */
+#define SUB 7
+static uint64_t hist[64 << SUB], hist_n, hist_max;
+static double hist_sum;
+
+static void hist_add(uint64_t v)
+{
+    if (v > hist_max)
+        hist_max = v;
+    hist_n++;
+    hist_sum += v;
+    int e = v < (1u << SUB) ? 0 : 63 - __builtin_clzll(v) - SUB + 1;
+    hist[(e << SUB) + (e ? (v >> (e - 1)) & ((1 << SUB) - 1) : v)]++;
+}
+
+static double hist_quantile(double q)
+{
+    uint64_t seen = 0, want = (uint64_t)(q * hist_n);
+    if (want >= hist_n)
+        want = hist_n - 1;
+    for (int i = 0; i < (64 << SUB); i++) {
+        seen += hist[i];
+        if (seen > want) {
+            int e = i >> SUB;
+            uint64_t m = i & ((1 << SUB) - 1);
+            return e ? (double)((m | (1 << SUB)) << (e - 1)) : (double)m;
+        }
+    }
+    return 0;
+}
+
+/* ---- CRC-32C ---- */
+#ifdef __SSE4_2__
+static uint32_t crc32c(const u8 *p, size_t n)
+{
+    uint64_t x = ~0u;
+    for (uint64_t word; n >= 8; p += 8, n -= 8) {
+        memcpy(&word, p, 8);
+        x = _mm_crc32_u64(x, word);
+    }
+    while (n--)
+        x = _mm_crc32_u8(x, *p++);
+    return ~(uint32_t)x;
+}
+#else
+static uint32_t crc32c(const u8 *p, size_t n)
+{
+    uint32_t x = ~0u;
+    while (n--) {
+        x ^= *p++;
+        for (int k = 0; k < 8; k++)
+            x = (x >> 1) ^ (0x82f63b78 & -(x & 1));
+    }
+    return ~x;
+}
+#endif
+
+/* ---- big-endian reading and writing ---- */
+typedef struct {
+    u8 *p;
+    size_t n;
+} W;
+
+static void w8(W *w, int v) { w->p[w->n++] = v; }
+static void w16(W *w, int v)
+{
+    w8(w, v >> 8);
+    w8(w, v);
+}
+static void w32(W *w, uint32_t v)
+{
+    v = htonl(v);
+    memcpy(w->p + w->n, &v, 4);
+    w->n += 4;
+}
+static void w64(W *w, uint64_t v)
+{
+    w32(w, v >> 32);
+    w32(w, v);
+}
+static void wstr(W *w, const char *s)
+{
+    if (!s) {
+        w16(w, -1);
+        return;
+    }
+    size_t l = strlen(s);
+    w16(w, l);
+    memcpy(w->p + w->n, s, l);
+    w->n += l;
+}
+static void wvar(W *w, int64_t v)
+{
+    uint64_t z = ((uint64_t)v << 1) ^ (v >> 63);
+    for (; z > 127; z >>= 7)
+        w8(w, (z & 127) | 128);
+    w8(w, z);
+}
+static void put32(u8 *at, uint32_t v)
+{
+    W w = {at, 0};
+    w32(&w, v);
+}
+static uint32_t r32(const u8 *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return ntohl(v);
+}
+static uint64_t r64(const u8 *p) { return (uint64_t)r32(p) << 32 | r32(p + 4); }
+static int r16(const u8 *p) { return (int16_t)(p[0] << 8 | p[1]); }
+static int varint_len(const u8 *p)
+{
+    int k = 1;
+    while (*p++ & 128)
+        k++;
+    return k;
+}
+
+/* ---- options ---- */
+static int port = 9092, conns = 1, inflight = 1, parts = 1, base = 0, rotate, replica = -1, acks = 1, spin, cpu = -1;
+static int broker_pid, minbytes = 1, maxwait = 500;
+static long batch = 1, rec = 100, maxbytes = 1 << 20;
+static double secs = 5, warm = 0.5, rate, total;
+static const char *topic = "bench";
+
+/* ---- requests ---- */
+static void header(W *w, int key, int version, uint32_t correlation)
+{
+    w32(w, 0); /* length: filled in by finish */
+    w16(w, key);
+    w16(w, version);
+    w32(w, correlation);
+    wstr(w, "loadgen");
+}
+static size_t finish(W *w)
+{
+    put32(w->p, w->n - 4);
+    return w->n;
+}
+
+/* One record batch (magic 2) of n records with values of `size` bytes; the first 8 bytes of each value are the stamp. */
+static size_t make_batch(u8 *out, long n, long size, uint64_t stamp)
+{
+    W w = {out, 0};
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t ms = t.tv_sec * 1000ull + t.tv_nsec / 1000000;
+    w64(&w, 0);     /* base offset */
+    w32(&w, 0);     /* length */
+    w32(&w, -1);    /* leader epoch */
+    w8(&w, 2);      /* magic */
+    w32(&w, 0);     /* crc */
+    w16(&w, 0);     /* attributes */
+    w32(&w, n - 1); /* last offset delta */
+    w64(&w, ms);
+    w64(&w, ms);
+    w64(&w, -1); /* producer id, epoch, sequence: none */
+    w16(&w, -1);
+    w32(&w, -1);
+    w32(&w, n);
+    for (long i = 0; i < n; i++) {
+        u8 tmp[32];
+        W h = {tmp, 0};
+        w8(&h, 0);     /* attributes */
+        wvar(&h, 0);   /* timestamp delta */
+        wvar(&h, i);   /* offset delta */
+        w8(&h, 1);     /* null key */
+        wvar(&h, size);
+        wvar(&w, h.n + size + 1);
+        memcpy(w.p + w.n, tmp, h.n);
+        w.n += h.n;
+        for (long k = 0; k < size; k++)
+            w.p[w.n + k] = 'a' + (k * 31 + i * 7 + (k * k >> 5)) % 26;
+        if (size >= 8)
+            memcpy(w.p + w.n, &stamp, 8);
+        w.n += size;
+        w8(&w, 0); /* headers */
+    }
+    put32(out + 8, w.n - 12);
+    put32(out + 17, crc32c(out + 21, w.n - 21));
+    return w.n;
+}
+
+static size_t make_produce(u8 *out, int part, uint64_t stamp)
+{
+    W w = {out, 0};
+    header(&w, 0, 7, 0);
+    wstr(&w, NULL);
+    w16(&w, acks);
+    w32(&w, 30000);
+    w32(&w, 1);
+    wstr(&w, topic);
+    w32(&w, 1);
+    w32(&w, part);
+    size_t at = w.n;
+    w32(&w, 0);
+    size_t l = make_batch(out + w.n, batch, rec, stamp);
+    w.n += l;
+    put32(out + at, l);
+    return finish(&w);
+}
+
+static size_t make_fetch(u8 *out, int part, uint64_t off, uint32_t correlation)
+{
+    W w = {out, 0};
+    header(&w, 1, 11, correlation);
+    w32(&w, replica);
+    w32(&w, maxwait);
+    w32(&w, minbytes);
+    w32(&w, maxbytes);
+    w8(&w, 0);   /* read uncommitted */
+    w32(&w, 0);  /* no session */
+    w32(&w, -1);
+    w32(&w, 1);
+    wstr(&w, topic);
+    w32(&w, 1);
+    w32(&w, part);
+    w32(&w, -1); /* current leader epoch */
+    w64(&w, off);
+    w64(&w, -1); /* log start */
+    w32(&w, maxbytes);
+    w32(&w, 0); /* forgotten topics */
+    wstr(&w, "");
+    return finish(&w);
+}
+
+static size_t make_fixed(u8 *out, int metadata)
+{
+    W w = {out, 0};
+    if (metadata) {
+        header(&w, 3, 7, 7);
+        w32(&w, -1); /* all topics */
+        w8(&w, 0);   /* create none */
+    } else {
+        header(&w, 18, 0, 7);
+    }
+    return finish(&w);
+}
+
+/* ---- connections ---- */
+typedef struct {
+    int fd, part, want_out;
+    enum kind kind;
+    u8 *req;
+    size_t reqlen, sent;       /* how much of the current request has left */
+    uint64_t ts[RING];         /* send times of what is in flight */
+    unsigned head, tail;
+    long credit;               /* open loop: requests due */
+    uint64_t sent_n;           /* requests begun */
+    u8 *rb;
+    size_t rn, rcap;
+    uint64_t off;              /* fetch position */
+} Conn;
+
+static Conn *all;
+static u8 **rotation; /* one request per partition with --rotate */
+static int ep, measuring, tail_mode;
+static uint64_t nreq, nbytes, nerr, nrecs, acked_bytes, t_meas, t_end;
+
+static int dial(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (fd < 0 || connect(fd, (void *)&a, sizeof a) < 0)
+        die("connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static void read_full(int fd, u8 *p, size_t n)
+{
+    while (n) {
+        ssize_t r = recv(fd, p, n, 0);
+        if (r <= 0)
+            die("recv");
+        p += r;
+        n -= r;
+    }
+}
+
+static void send_now(Conn *c)
+{
+    if (send(c->fd, c->req, c->reqlen, 0) != (ssize_t)c->reqlen)
+        die("send");
+}
+
+static uint64_t list_offset(int fd, int part, int64_t ts)
+{
+    u8 b[512];
+    W w = {b, 0};
+    header(&w, 2, 1, 99);
+    w32(&w, -1);
+    w32(&w, 1);
+    wstr(&w, topic);
+    w32(&w, 1);
+    w32(&w, part);
+    w64(&w, ts);
+    size_t l = finish(&w);
+    if (send(fd, b, l, 0) < 0)
+        die("send");
+    read_full(fd, b, 4);
+    l = r32(b);
+    if (l > sizeof b)
+        die("ListOffsets");
+    read_full(fd, b, l);
+    u8 *p = b + 8;
+    p += 2 + r16(p) + 8;
+    if (r16(p))
+        fprintf(stderr, "ListOffsets error %d\n", r16(p));
+    return r64(p + 10);
+}
+
+static void want_out(Conn *c, int out)
+{
+    if (c->want_out == out)
+        return;
+    c->want_out = out;
+    struct epoll_event ev = {.events = EPOLLIN | (out ? EPOLLOUT : 0), .data.ptr = c};
+    epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &ev);
+}
+
+static u8 *request_no(Conn *c, uint64_t n) { return rotation ? rotation[(c->part - base + n * conns) % parts] : c->req; }
+
+/* Send as many ready-made requests as the window allows; small ones leave in one writev. */
+static void pump(Conn *c)
+{
+    for (;;) {
+        struct iovec v[64];
+        int nv = 0, add = 0;
+        size_t tot = 0;
+        uint64_t now = ns();
+        if (now >= t_end)
+            return;
+        if (c->sent) {
+            v[0].iov_base = request_no(c, c->sent_n - 1) + c->sent;
+            tot = v[0].iov_len = c->reqlen - c->sent;
+            nv = 1;
+        }
+        long room = (long)inflight - (long)(c->head - c->tail);
+        if (rate > 0 && c->credit < room)
+            room = c->credit;
+        for (; nv < 64 && add < room && tot < COALESCE; nv++, add++, tot += c->reqlen) {
+            v[nv].iov_base = request_no(c, c->sent_n + add);
+            v[nv].iov_len = c->reqlen;
+        }
+        if (!nv) {
+            want_out(c, 0);
+            return;
+        }
+        for (int i = 0; i < add; i++)
+            c->ts[(c->head + i) % RING] = now;
+        ssize_t r = writev(c->fd, v, nv);
+        if (r < 0) {
+            if (errno != EAGAIN)
+                die("writev");
+            want_out(c, 1);
+            return;
+        }
+        size_t left = r;
+        int started = 0;
+        if (c->sent) {
+            if (left < v[0].iov_len) {
+                c->sent += left;
+                want_out(c, 1);
+                return;
+            }
+            left -= v[0].iov_len;
+            c->sent = 0;
+        }
+        for (; left >= c->reqlen; left -= c->reqlen)
+            started++;
+        if (left) {
+            c->sent = left;
+            started++;
+        }
+        c->head += started;
+        c->credit -= started;
+        c->sent_n += started;
+        if (acks == 0 && c->kind == PRODUCE) { /* no answer comes */
+            c->tail = c->head;
+            if (measuring) {
+                nreq += started;
+                nbytes += (uint64_t)started * c->reqlen;
+                nrecs += (uint64_t)started * batch;
+            }
+        }
+        if ((size_t)r < tot) {
+            want_out(c, 1);
+            return;
+        }
+    }
+}
+
+static void next_fetch(Conn *c)
+{
+    c->reqlen = make_fetch(c->req, c->part, c->off, c->head);
+    c->ts[c->head++ % RING] = ns();
+    send_now(c);
+}
+
+static void failed(const char *api, int error)
+{
+    if (!nerr++)
+        fprintf(stderr, "%s error %d\n", api, error);
+}
+
+static void on_produced(Conn *c, u8 *p, uint64_t took)
+{
+    u8 *q = p + 8;
+    q += 2 + r16(q) + 8;
+    int error = r16(q);
+    if (error)
+        failed("produce", error);
+    else if (total > 0 && (acked_bytes += c->reqlen) >= total)
+        t_end = 0;
+    if (measuring && !tail_mode) {
+        nreq++;
+        nbytes += c->reqlen;
+        nrecs += batch;
+        hist_add(took);
+    }
+}
+
+/* The stamp of a batch: the first 8 value bytes of its first record. */
+static uint64_t stamp_of(const u8 *records)
+{
+    const u8 *v = records;
+    v += varint_len(v) + 1; /* length, attributes */
+    v += varint_len(v);     /* timestamp delta */
+    v += varint_len(v) + 1; /* offset delta, null key */
+    v += varint_len(v);     /* value length */
+    uint64_t s;
+    memcpy(&s, v, 8);
+    return s;
+}
+
+static void on_fetched(Conn *c, u8 *p, size_t n, uint64_t now, uint64_t took)
+{
+    u8 *q = p + 8;
+    int error = r16(q);
+    q += 2 + 4 + 4;
+    q += 2 + r16(q) + 8;
+    int part_error = r16(q);
+    uint64_t hw = r64(q + 2), log_start = r64(q + 18);
+    q += 26;
+    int aborted = r32(q);
+    q += 4 + (aborted > 0 ? aborted * 16 : 0) + 4;
+    int32_t len = r32(q);
+    q += 4;
+    if (part_error == 1) { /* out of range: start over */
+        c->off = replica >= 0 ? hw : hw > log_start ? log_start : 0;
+        next_fetch(c);
+        return;
+    }
+    if (error || part_error)
+        failed("fetch", error ? error : part_error);
+    u8 *end = q + (len > 0 ? len : 0);
+    uint64_t next = c->off;
+    while (q + 61 <= end) {
+        uint32_t size = r32(q + 8) + 12;
+        if (q + size > end)
+            break;
+        uint64_t first = r64(q);
+        next = first + r32(q + 23) + 1;
+        if (tail_mode && measuring && first >= c->off) {
+            hist_add(ns() - stamp_of(q + 61));
+            nreq++;
+            nbytes += size;
+        } else if (measuring && !tail_mode) {
+            nrecs += r32(q + 57);
+        }
+        q += size;
+    }
+    if (measuring && !tail_mode) {
+        nreq++;
+        nbytes += n;
+        hist_add(took);
+    }
+    c->off = next;
+    if (!tail_mode && replica < 0 && c->off >= hw && hw > log_start)
+        c->off = log_start;
+    if (now < t_end)
+        next_fetch(c);
+}
+
+static void on_response(Conn *c, u8 *p, size_t n)
+{
+    uint64_t now = ns(), took = now - c->ts[c->tail++ % RING];
+    if (c->kind == PRODUCE) {
+        on_produced(c, p, took);
+    } else if (c->kind == FETCH) {
+        on_fetched(c, p, n, now, took);
+    } else if (measuring) {
+        nreq++;
+        nbytes += n;
+        hist_add(took);
+    }
+}
+
+static void on_readable(Conn *c)
+{
+    for (;;) {
+        size_t need = c->rn >= 4 ? r32(c->rb) + 4 : READ_CHUNK;
+        if (need < READ_CHUNK)
+            need = READ_CHUNK;
+        if (c->rcap < need + READ_CHUNK) {
+            c->rcap = need + READ_CHUNK;
+            c->rb = realloc(c->rb, c->rcap);
+        }
+        size_t space = c->rcap - c->rn, o = 0;
+        ssize_t r = recv(c->fd, c->rb + c->rn, space, 0);
+        if (r == 0) {
+            fprintf(stderr, "closed by broker\n");
+            exit(1);
+        }
+        if (r < 0) {
+            if (errno == EAGAIN)
+                return;
+            die("recv");
+        }
+        c->rn += r;
+        while (c->rn - o >= 4) {
+            size_t l = r32(c->rb + o);
+            if (c->rn - o < l + 4)
+                break;
+            on_response(c, c->rb + o + 4, l);
+            o += l + 4;
+        }
+        if (o) {
+            memmove(c->rb, c->rb + o, c->rn - o);
+            c->rn -= o;
+        }
+        if ((size_t)r < space)
+            return;
+    }
+}
+
+/* ---- the broker, seen from outside ---- */
+static double broker_cpu(void)
+{
+    clockid_t k;
+    struct timespec t;
+    if (!broker_pid || clock_getcpuclockid(broker_pid, &k))
+        return 0;
+    clock_gettime(k, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static long broker_rss_kb(void)
+{
+    char line[256];
+    long v = 0;
+    if (!broker_pid)
+        return 0;
+    snprintf(line, sizeof line, "/proc/%d/status", broker_pid);
+    FILE *f = fopen(line, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "VmRSS:", 6))
+            v = atol(line + 6);
+    if (f)
+        fclose(f);
+    return v;
+}
+
+static double my_cpu(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+/* ---- set-up ---- */
+static int options(int ac, char **av)
+{
+    struct {
+        const char *name;
+        int *i;
+        long *l;
+        double *d;
+    } known[] = {
+        {"port", &port, 0, 0},     {"conns", &conns, 0, 0},     {"inflight", &inflight, 0, 0}, {"parts", &parts, 0, 0},
+        {"base", &base, 0, 0},     {"rotate", &rotate, 0, 0},   {"replica", &replica, 0, 0},   {"acks", &acks, 0, 0},
+        {"spin", &spin, 0, 0},     {"cpu", &cpu, 0, 0},         {"pid", &broker_pid, 0, 0},    {"minbytes", &minbytes, 0, 0},
+        {"maxwait", &maxwait, 0, 0}, {"batch", 0, &batch, 0},   {"rec", 0, &rec, 0},           {"maxbytes", 0, &maxbytes, 0},
+        {"secs", 0, 0, &secs},     {"warm", 0, 0, &warm},       {"rate", 0, 0, &rate},         {"total", 0, 0, &total},
+    };
+    for (int i = 2; i + 1 < ac; i += 2) {
+        const char *name = av[i], *value = av[i + 1];
+        size_t k = 0, count = sizeof known / sizeof *known;
+        if (!strcmp(name, "--topic")) {
+            topic = value;
+            continue;
+        }
+        while (k < count && (strncmp(name, "--", 2) || strcmp(name + 2, known[k].name)))
+            k++;
+        if (k == count) {
+            fprintf(stderr, "unknown option %s\n", name);
+            return 2;
+        }
+        if (known[k].i)
+            *known[k].i = atoi(value);
+        else if (known[k].l)
+            *known[k].l = atol(value);
+        else
+            *known[k].d = atof(value);
+    }
+    if (secs > MAX_SECS)
+        secs = MAX_SECS;
+    if (inflight > MAX_INFLIGHT)
+        inflight = MAX_INFLIGHT;
+    return 0;
+}
+
+static int idle(void)
+{
+    u8 ping[64], answer[4096];
+    size_t l = make_fixed(ping, 0);
+    long before = broker_rss_kb();
+    for (int i = 0; i < conns; i++) {
+        int fd = dial();
+        if (send(fd, ping, l, 0) < 0)
+            die("send");
+        read_full(fd, answer, 4);
+        if (r32(answer) > sizeof answer)
+            die("ApiVersions");
+        read_full(fd, answer, r32(answer));
+    }
+    printf("{\"mode\":\"idle\",\"state\":\"open\"}\n");
+    fflush(stdout);
+    usleep(200000);
+    double cpu0 = broker_cpu();
+    usleep(secs * 1e6);
+    long after = broker_rss_kb();
+    printf("{\"mode\":\"idle\",\"conns\":%d,\"rss_before_kb\":%ld,\"rss_after_kb\":%ld,\"bytes_per_conn\":%.0f,"
+           "\"idle_cpu_pct\":%.3f}\n",
+           conns, before, after, (after - before) * 1024.0 / conns, (broker_cpu() - cpu0) / secs * 100);
+    return 0;
+}
+
+static void open_connection(Conn *c, int i, enum kind kind, int metadata)
+{
+    c->fd = dial();
+    c->part = tail_mode ? base : base + i % parts;
+    c->kind = kind;
+    c->req = malloc(kind == PRODUCE ? batch * (rec + 64) + 512 + strlen(topic) : 1024);
+    if (!c->req)
+        die("malloc");
+    if (kind == PRODUCE)
+        c->reqlen = make_produce(c->req, c->part, 0);
+    else if (kind == FETCH)
+        c->off = list_offset(c->fd, c->part, tail_mode || replica >= 0 ? -1 : -2);
+    else
+        c->reqlen = make_fixed(c->req, metadata);
+    fcntl(c->fd, F_SETFL, O_NONBLOCK);
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+    epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
+}
+
+static void make_rotation(void)
+{
+    rotation = calloc(parts, sizeof *rotation);
+    for (int i = 0; i < parts; i++) {
+        rotation[i] = malloc(batch * (rec + 64) + 512 + strlen(topic));
+        make_produce(rotation[i], base + i, 0);
+    }
+}
+
+/* ---- the run ---- */
+static uint64_t scheduled;
+
+static uint64_t due_at(uint64_t t0, uint64_t n) { return t0 + (uint64_t)(n / rate * 1e9); }
+
+/* Open loop: send what is due by now, stamped with when it should have been sent. */
+static void send_due(uint64_t t0, uint64_t now)
+{
+    uint64_t due = (now - t0) * 1e-9 * rate;
+    int senders = tail_mode ? 1 : conns;
+    for (; scheduled < due; scheduled++) {
+        Conn *c = all + scheduled % senders;
+        if (tail_mode) {
+            uint64_t stamp = ns();
+            c->reqlen = make_produce(c->req, c->part, stamp);
+            c->ts[c->head++ % RING] = stamp;
+            send_now(c);
+            continue;
+        }
+        unsigned at = c->head;
+        c->credit++;
+        pump(c);
+        if (c->head != at)
+            c->ts[at % RING] = due_at(t0, scheduled + 1);
+    }
+}
+
+static int wait_events(struct epoll_event *evs, int max, uint64_t t0)
+{
+    if (spin)
+        return epoll_wait(ep, evs, max, 0);
+    if (rate <= 0)
+        return epoll_wait(ep, evs, max, 20);
+    int n = epoll_wait(ep, evs, max, 0);
+    uint64_t next = due_at(t0, scheduled + 1), now = ns();
+    if (n || next <= now)
+        return n;
+    struct timespec z = {0, next - now > 200000 ? 200000 : next - now};
+    return epoll_pwait2(ep, evs, 1, &z, NULL);
+}
+
+int main(int ac, char **av)
+{
+    const char *mode = ac > 1 ? av[1] : "produce";
+    if (options(ac, av))
+        return 2;
+    if (cpu >= 0) {
+        cpu_set_t s;
+        CPU_ZERO(&s);
+        CPU_SET(cpu, &s);
+        sched_setaffinity(0, sizeof s, &s);
+    }
+    if (!strcmp(mode, "idle"))
+        return idle();
+    enum kind kind = !strcmp(mode, "produce") ? PRODUCE : !strcmp(mode, "fetch") ? FETCH : PING;
+    if ((tail_mode = !strcmp(mode, "tail"))) {
+        conns = 2;
+        if (rate <= 0)
+            rate = 1000;
+    }
+    ep = epoll_create1(0);
+    all = calloc(conns, sizeof *all);
+    if (rotate && kind == PRODUCE)
+        make_rotation();
+    for (int i = 0; i < conns; i++)
+        open_connection(all + i, i, tail_mode ? (enum kind)i : kind, !strcmp(mode, "meta"));
+
+    uint64_t t0 = ns();
+    double cpu0 = 0, my_cpu0 = 0;
+    t_meas = t0 + warm * 1e9;
+    t_end = t_meas + secs * 1e9;
+    for (int i = 0; i < conns; i++) {
+        if (all[i].kind == FETCH)
+            next_fetch(all + i);
+        else if (rate <= 0)
+            pump(all + i);
+    }
+    struct epoll_event evs[256];
+    for (;;) {
+        uint64_t now = ns();
+        if (now >= t_end)
+            break;
+        if (!measuring && now >= t_meas) {
+            measuring = 1;
+            t_meas = now;
+            cpu0 = broker_cpu();
+            my_cpu0 = my_cpu();
+        }
+        if (rate > 0)
+            send_due(t0, now);
+        int n = wait_events(evs, 256, t0);
+        for (int i = 0; i < n; i++) {
+            Conn *c = evs[i].data.ptr;
+            if (evs[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                on_readable(c);
+            if (c->kind != FETCH && !tail_mode && (rate <= 0 || c->credit > 0 || c->sent))
+                pump(c);
+        }
+    }
+    double el = (ns() - t_meas) * 1e-9, used = broker_cpu() - cpu0, mine = my_cpu() - my_cpu0;
+    printf("{\"mode\":\"%s\",\"conns\":%d,\"inflight\":%d,\"req_bytes\":%zu,\"reqs\":%llu,\"req_s\":%.0f,\"MB_s\":%.1f,"
+           "\"rec_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"mean_us\":%.1f,\"err\":%llu,"
+           "\"cpu_us_req\":%.2f,\"cpu_pct\":%.0f,\"client_cpu_pct\":%.0f,\"rss_kb\":%ld,\"acked_bytes\":%llu}\n",
+           mode, conns, inflight, all[0].reqlen, (unsigned long long)nreq, nreq / el, nbytes / el / 1e6, nrecs / el,
+           hist_quantile(.5) / 1e3, hist_quantile(.99) / 1e3, hist_quantile(.999) / 1e3, hist_max / 1e3,
+           hist_n ? hist_sum / hist_n / 1e3 : 0, (unsigned long long)nerr, nreq ? used * 1e6 / nreq : 0, used / el * 100,
+           mine / el * 100, broker_rss_kb(), (unsigned long long)acked_bytes);
+    return nerr ? 3 : 0;
+}
