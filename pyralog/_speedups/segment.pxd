@@ -1,17 +1,17 @@
 # The log of one partition: segment files with sparse offset and time indexes. Written by its plane only.
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
+from pyralog._speedups.batch cimport BatchInfo
 from pyralog._speedups.fileops cimport FileOps, Files
-from pyralog._speedups.producers cimport ProducerTable
+from pyralog._speedups.index cimport SegmentIndex
+from pyralog._speedups.producers cimport ProducerBatch, ProducerTable
 
 cdef enum:
     LOG_OK = 0
     LOG_COLD = 1                # the pages of slice.segment[position, +length) are not cached: warm them, then ask again
     LOG_OUT_OF_RANGE = 2        # offset below the log start or above the log end
-    # < 0: -errno
-
-
-ctypedef struct SegmentIndex    # growing in memory while active, mapped from its file when closed (opaque)
+    # < 0: -errno; -EBADMSG: what lies there is no record batch (CORRUPT_MESSAGE)
+    LOG_MARKS = 8
 
 ctypedef struct Segment:
     int64_t base_offset
@@ -25,8 +25,16 @@ ctypedef struct Segment:
     int fd                      # -1 while closed
     int refs                    # users beside the log: sendfile, cold, sync. Changed by the plane only
     bint detached               # no longer in the log: freed when refs is zero
-    SegmentIndex* offsets
-    SegmentIndex* times
+    SegmentIndex* offsets       # base offset of a batch -> its position
+    SegmentIndex* times         # max timestamp so far -> offset of the batch that has it
+    bint used                   # since log_close_idle looked last
+    int64_t since_index         # bytes since the last offset index entry
+
+
+ctypedef struct LogMark:        # the batch with this base offset begins at this position
+    int64_t offset              # -1 = free
+    int64_t position
+    Segment* segment
 
 
 ctypedef struct LogConfig:
@@ -49,6 +57,11 @@ ctypedef struct Log:
     int64_t start               # log start offset
     int64_t synced              # every record below it has been through fdatasync
     int64_t size                # bytes of all segments
+    bint dir_dirty              # a file was created or removed since the directory was fsynced: sync it before an ack that promises durability
+    bint dirty                  # changed since it was opened or closed cleanly
+    uint32_t seed               # spreads segment_jitter_ms over partitions
+    LogMark marks[8]            # where recent slices ended: what a consumer asks for next
+    int32_t next_mark
 
 
 ctypedef struct BatchRef:       # one batch to append; its bytes are final
@@ -91,9 +104,10 @@ cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_by
 cdef int log_locate_time(Log* log, int64_t timestamp, LogSlice* out) noexcept nogil
 
 # Moves the log start; segments wholly below it leave the log (the active one never does) and are returned, at most capacity
-# a call, with detached set.
+# a call, with detached set and one reference for the caller: segment_release them when their files are gone.
 cdef int64_t log_set_start(Log* log, int64_t offset, Segment** detached, int64_t capacity) noexcept nogil
-# Cuts everything at and above offset (replication). 0 or -errno.
+# Cuts everything at and above offset (replication): files are removed, the cut is synced. An offset inside a batch cuts the
+# whole batch. 0 or -errno; the producer table must be rebuilt.
 cdef int log_truncate(Log* log, int64_t offset) noexcept nogil
 
 cdef int segment_acquire(Log* log, Segment* segment) noexcept nogil     # opens the file if needed, refs + 1; fd or -errno
@@ -106,6 +120,21 @@ cdef void log_index_written(Log* log, Segment* segment, const IndexDelta* delta)
 cdef int segment_path(const Log* log, const Segment* segment, const char* suffix, char* out, size_t size) noexcept nogil
 
 
+# How many bytes from segment.size on the sync thread should fallocate for the active segment; 0 = none needed.
+cdef int64_t log_wants_prealloc(const Log* log) noexcept nogil
+# Gives back preallocated blocks. 0 or -errno.
+cdef int log_trim(Log* log, Segment* segment) noexcept nogil
+# For recovery and PartitionLog.
+cdef Segment* segment_new(int64_t base_offset, int64_t offset_entries, int64_t time_entries) noexcept nogil  # NULL: no memory
+cdef void segment_free(const FileOps* ops, Segment* segment) noexcept nogil
+cdef int log_attach(Log* log, Segment* segment) noexcept nogil      # as the new last one; 0 or -ENOMEM
+cdef int segment_index(Log* log, Segment* segment, int64_t base_offset, int64_t position, int64_t size, int64_t max_timestamp,
+                       int64_t max_timestamp_offset) noexcept nogil # accounts for one batch of it; 0 or -ENOMEM
+
+# What the producer table wants to know of a batch.
+cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nogil
+
+
 cdef class PartitionLog:
     """An opened (recovered) log with its producer table. While an engine holds it (`owned`), only the plane touches it."""
     cdef Log log
@@ -113,3 +142,4 @@ cdef class PartitionLog:
     cdef Files files
     cdef bint owned
     cdef readonly bytes directory
+    cdef Log* mine(self) except NULL    # RuntimeError while a plane owns it
