@@ -18,6 +18,7 @@ cdef extern from *:
 cdef enum:
     MAX_ELEMENTS = 1000000      # of any array (Kafka 4.4)
     MAX_TAGS = 10000            # tagged fields in one section (Kafka 4.4)
+    MAX_STRING = 32767          # bytes of a string, compact ones included
 
 ctypedef struct Cursor:
     const uint8_t* p
@@ -88,8 +89,8 @@ cdef inline uint64_t read_uvarint(Cursor* c) noexcept nogil:
     while c.p < c.end and shift < 35:
         value |= <uint64_t>(c.p[0] & 0x7F) << shift
         c.p += 1
-        if c.p[-1] < 0x80:
-            if value > 0xFFFFFFFF:
+        if (c.p - 1)[0] < 0x80:
+            if value > 0xFFFFFFFFULL:
                 break
             return value
         shift += 7
@@ -104,7 +105,7 @@ cdef inline int64_t read_varlong(Cursor* c) noexcept nogil:
     while c.p < c.end and shift < 70:
         value |= <uint64_t>(c.p[0] & 0x7F) << shift
         c.p += 1
-        if c.p[-1] < 0x80:
+        if (c.p - 1)[0] < 0x80:
             return <int64_t>(value >> 1) ^ -<int64_t>(value & 1)
         shift += 7
     c.bad = True
@@ -112,10 +113,14 @@ cdef inline int64_t read_varlong(Cursor* c) noexcept nogil:
 
 
 cdef inline int64_t read_string_size(Cursor* c, bint flexible) noexcept nogil:
-    """Length of a (nullable) string; -1 for null. Below -1 counts as null, as Kafka has it."""
+    """Length of a (nullable) string; -1 for null. Below -1 counts as null, as Kafka has it; above MAX_STRING is bad."""
     cdef int64_t size
     if flexible:
-        return <int64_t>read_uvarint(c) - 1
+        size = <int64_t>read_uvarint(c) - 1
+        if size > MAX_STRING:
+            c.bad = True
+            return -1
+        return size
     size = read_i16(c)
     return -1 if size < 0 else size
 
