@@ -42,7 +42,7 @@ def alter_configs(
             records += _difference(key, before, after)
             results[key] = ResourceResult(*key)
         except KafkaError as error:
-            results[key] = ResourceResult(*key, error.code, str(error))
+            results[key] = ResourceResult(*key, error.code, error.why or error.code.message)
     return records, AlterConfigsReply(tuple(results.values()))
 
 

@@ -252,7 +252,7 @@ def create_topics(
                 raise KafkaError(ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request.")
             results[topic.name] = creation.create(topic)
         except KafkaError as error:
-            results[topic.name] = CreatedTopic(topic.name, error.code, str(error))
+            results[topic.name] = CreatedTopic(topic.name, error.code, error.why or error.code.message)
     return creation.records, CreateTopicsReply(tuple(results.values()))
 
 
@@ -287,7 +287,7 @@ def delete_topics(image: ClusterImage, request: DeleteTopics, enabled: bool) -> 
             records.append(RemoveTopicRecord(found.topic_id))
             results.append(DeletedTopic(found.name, found.topic_id))
         except KafkaError as error:
-            results.append(DeletedTopic(topic.name, topic.topic_id, error.code, str(error)))
+            results.append(DeletedTopic(topic.name, topic.topic_id, error.code, error.why or error.code.message))
     return records, DeleteTopicsReply(tuple(results))
 
 
@@ -336,7 +336,7 @@ def create_partitions(image: ClusterImage, request: CreatePartitions) -> tuple[l
             records += more
             results[topic.name] = TopicResult(topic.name)
         except KafkaError as error:
-            results[topic.name] = TopicResult(topic.name, error.code, str(error))
+            results[topic.name] = TopicResult(topic.name, error.code, error.why or error.code.message)
     return records, CreatePartitionsReply(tuple(results.values()))
 
 

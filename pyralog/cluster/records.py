@@ -122,6 +122,15 @@ class EpochFloorRecord:
     floor: int
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """The first record of a snapshot: the state after the record at `offset`; `records` others follow."""
+
+    offset: int
+    epoch: int
+    records: int
+
+
 Record = (
     ClusterRecord
     | BrokerRecord
@@ -134,6 +143,7 @@ Record = (
     | ProducerIdsRecord
     | FeatureLevelRecord
     | EpochFloorRecord
+    | SnapshotRecord
 )
 
 _I8 = struct.Struct(">b")
@@ -305,6 +315,7 @@ LAYOUTS: Mapping[type[Any], Layout] = {
     ProducerIdsRecord: _layout(9, node_id=INT32, broker_epoch=INT64, next_producer_id=INT64),
     FeatureLevelRecord: _layout(10, name=TEXT, level=INT32),
     EpochFloorRecord: _layout(11, name=TEXT, floor=INT32),
+    SnapshotRecord: _layout(12, offset=INT64, epoch=INT32, records=INT64),
 }
 _BY_NUMBER = {layout.number: (cls, layout) for cls, layout in LAYOUTS.items()}
 

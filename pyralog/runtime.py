@@ -1,0 +1,129 @@
+"""Time, tasks, threads and the event loop: the one place that starts any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch, by the wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+class TaskScope:
+    """Owns the tasks of one component: starts them, notes their failures, and ends them all when it is closed.
+
+    A failure is never silent. That of a critical task is also the scope's: `failed` carries it, and whoever runs the
+    node stops it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.failures = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._critical: set[asyncio.Task[Any]] = set()
+        self._closed = False
+        self._failed: asyncio.Future[BaseException] | None = None
+
+    @property
+    def failed(self) -> asyncio.Future[BaseException]:
+        """Resolves to the exception of the first critical task that failed."""
+        if self._failed is None:
+            self._failed = asyncio.get_running_loop().create_future()
+        return self._failed
+
+    def start(self, coroutine: Coroutine[Any, Any, T], *, name: str, critical: bool = False) -> asyncio.Task[T]:
+        """Run a coroutine as a task of this scope."""
+        if self._closed:
+            coroutine.close()
+            raise RuntimeError(f"scope {self.name} is closed, {name} cannot start")
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.name}/{name}")
+        self._tasks.add(task)
+        if critical:
+            self._critical.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        critical = task in self._critical
+        self._critical.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        self.failures += 1
+        log.error("task %s failed%s", task.get_name(), ", which ends the node" if critical else "", exc_info=error)
+        if critical:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Report a failure that the node cannot go on with."""
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    async def close(self) -> None:
+        """Cancel what still runs, and wait for it."""
+        self._closed = True
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            # The done callbacks run in the next turn of the loop.
+            await asyncio.sleep(0)
+
+
+class WorkPool:
+    """Named Python threads for blocking work. With one thread, what is given to it runs in that order."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.threads = threads
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Call the function on a thread of the pool and wait for its result, also when the caller is cancelled.
+
+        A cancelled caller must not believe that a write has not happened while a thread goes on with it.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()
+            raise
+
+    def close(self) -> None:
+        """Wait for what is running and end the threads."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def work_threads() -> int:
+    """How many threads the work pool gets: recovery is bound by the disk and, decompression apart, by one core each."""
+    return max(2, min(8, os.cpu_count() or 2))
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on uvloop, or on asyncio's own loop where there is no uvloop."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
