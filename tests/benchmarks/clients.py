@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
-from tests.benchmarks import loadgen
 from tests.reference.process import HOST, Broker
 
 # Deleted data must be gone before the next load, or the disk and the page cache fill with it.
 DELETE_SOON: Mapping[str, str] = {"file.delete.delay.ms": "1000"}
 CREATE_AT_ONCE = 200  # topics in one CreateTopics request
+
+
+class NotServed(RuntimeError):
+    """A partition answers with an error."""
 
 
 def _admin(broker: Broker, timeout_ms: int = 120_000) -> KafkaAdminClient:
@@ -43,19 +46,16 @@ def create_topic(broker: Broker, name: str, partitions: int = 1, configs: Mappin
 
 
 def await_topic(broker: Broker, name: str, partitions: int, limit_s: float = 60) -> None:
-    """Wait until every partition answers Fetch (Kafka shows leaders before it serves them)."""
+    """Wait until every partition answers for itself (Kafka shows leaders before it serves them)."""
     deadline = time.monotonic() + limit_s
-    conns = min(partitions, 500)
-    for base in range(0, partitions, conns):
-        parts = min(conns, partitions - base)
-        while True:
-            probe = {"conns": parts, "parts": parts, "base": base, "maxwait": 1, "secs": 0.02, "warm": 0}
-            figures = loadgen.run_with_errors(broker, "fetch", topic=name, **probe)
-            if not figures["err"]:
-                break
+    while True:
+        try:
+            end_offsets(broker.port, name, partitions)
+            return
+        except NotServed:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{broker.name}: topic {name} does not serve after {limit_s} s")
-            time.sleep(0.1)
+                raise
+            time.sleep(0.05)
 
 
 def delete_topics(broker: Broker, names: list[str]) -> None:
@@ -144,7 +144,7 @@ def end_offsets(port: int, topic: str, partitions: int) -> list[int]:
     for _ in range(partitions):
         partition, error, _, offset = struct.unpack_from(">ihqq", answer, at)
         if error:
-            raise RuntimeError(f"ListOffsets of {topic}-{partition}: error {error}")
+            raise NotServed(f"ListOffsets of {topic}-{partition}: error {error}")
         offsets[partition] = offset
         at += 22
     return [offsets[partition] for partition in range(partitions)]
