@@ -25,7 +25,10 @@ FAMILIES: dict[str, tuple[str, list[int]]] = {
     "transactions": ("Idempotent producers and transactions", [22, 24, 25, 26, 27, 28, 61, 65, 66]),
     "security": ("Logins, ACLs, SCRAM credentials, delegation tokens", [17, 29, 30, 31, 36, 38, 39, 40, 41, 50, 51]),
     "configs": ("Configurations and quotas", [32, 33, 44, 48, 49, 74]),
-    "cluster": ("Log directories, elections, reassignments, quorum, features", [34, 35, 43, 45, 46, 55, 57, 64, 80, 81]),
+    "cluster": (
+        "Log directories, elections, reassignments, quorum, features",
+        [34, 35, 43, 45, 46, 55, 57, 64, 80, 81],
+    ),
     "share_groups": ("Share groups (KIP-932)", [76, 77, 78, 79, 90, 91, 92]),
     "streams_groups": ("Streams groups (KIP-1071)", [88, 89]),
     "telemetry": ("Client metrics (KIP-714)", [71, 72]),
@@ -153,7 +156,9 @@ class Writer:
         widths: dict[int, int] = {}
         for depth, name, _, _ in self.rows:
             widths[depth] = max(widths.get(depth, 0), len(name))
-        return [f"{'  ' * depth}{name:{widths[depth]}} {text} {notes}".rstrip() for depth, name, text, notes in self.rows]
+        return [
+            f"{'  ' * depth}{name:{widths[depth]}} {text} {notes}".rstrip() for depth, name, text, notes in self.rows
+        ]
 
 
 def versions_text(valid: Range) -> str:
@@ -172,8 +177,8 @@ def flexible_from(message: dict[str, Any]) -> int | None:
 
 
 def family_module(title: str, entries: list[tuple[int | str, list[str]]]) -> str:
-    out = [f'"""{title}: schemas by {"API key" if isinstance(entries[0][0], int) else "name"} (form: see wire/schema.py)."""', ""]
-    out.append(f"SCHEMAS: dict[{'int' if isinstance(entries[0][0], int) else 'str'}, str] = {{")
+    by, kind = ("API key", "int") if isinstance(entries[0][0], int) else ("name", "str")
+    out = [f'"""{title}: schemas by {by} (form: see wire/schema.py)."""', "", f"SCHEMAS: dict[{kind}, str] = {{"]
     for key, lines in entries:
         shown = key if isinstance(key, int) else f'"{key}"'
         out += [f'    {shown}: """', *lines, '""",']
@@ -226,10 +231,16 @@ def main(jar: str) -> None:
         data.append((name, [head, "data", *writer.lines()]))
         data_structs[name] = writer.structs
     (OUT / "blobs.py").write_text(family_module("Blobs inside requests", data))
-    index = ['"""Which APIs and structs there are, and where: lets schemas load one API at a time (see tools/import_schemas.py)."""', ""]
+    index = [
+        '"""Which APIs and structs there are, and in which module, so that one API can load at a time."""',
+        "",
+    ]
     index += ["# key: name, module in this folder, first and last version, first flexible version", "# fmt: off"]
     index += ["APIS: dict[int, tuple[str, str, int, int, int | None]] = {"]
-    index += [f"    {key}: {json.dumps(list(row)).replace('null', 'None')[1:-1].join('()')}," for key, row in sorted(rows.items())]
+    index += [
+        f"    {key}: {json.dumps(list(row)).replace('null', 'None')[1:-1].join('()')},"
+        for key, row in sorted(rows.items())
+    ]
     index += ["}", "", "# key: structs inside request and response", "STRUCTS: dict[int, str] = {"]
     for key, names in sorted(structs.items()):
         if names:

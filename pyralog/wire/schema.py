@@ -150,4 +150,6 @@ def parse(text: str) -> ApiSchema:
         spec, fresh = _field(body, structs)
         owner.fields.append(spec)
         stack.append(fresh)
-    return ApiSchema(name, *parse_versions(versions), parse_versions(flexible[1])[0] if flexible else OPEN + 1, sections)
+    return ApiSchema(
+        name, *parse_versions(versions), parse_versions(flexible[1])[0] if flexible else OPEN + 1, sections
+    )

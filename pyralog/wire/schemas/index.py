@@ -1,4 +1,4 @@
-"""Which APIs and structs there are, and where: lets schemas load one API at a time (see tools/import_schemas.py)."""
+"""Which APIs and structs there are, and in which module, so that one API can load at a time."""
 
 # key: name, module in this folder, first and last version, first flexible version
 # fmt: off
