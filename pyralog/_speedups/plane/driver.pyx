@@ -1,0 +1,416 @@
+"""The engine as Python sees it: commands in, events out, and three ways to drive it (thread, cycle, feed/take_output)."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memmove, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+from pyralog._speedups.fileops cimport Files
+from pyralog._speedups.plane.commands cimport apply_commands
+from pyralog._speedups.plane.connection cimport connection_destroy, connection_kill, connection_open
+from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
+from pyralog._speedups.plane.gate cimport gate_releasable
+from pyralog._speedups.plane.partition cimport partition_free
+from pyralog._speedups.plane.reader cimport connection_feed
+from pyralog._speedups.plane.ring cimport (
+    clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work,
+)
+from pyralog._speedups.plane.state cimport (
+    CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME, CMD_LOG_START,
+    CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
+    CMD_SETTINGS, CMD_STATIC,
+    HISTOGRAM_SIZE, KAFKA,
+    Command, Connection, Engine, Event, FileChunk, Histogram, Partition, Settings,
+)
+from pyralog._speedups.producers cimport producers_count
+from pyralog._speedups.segment cimport LogConfig, PartitionLog, segment_release
+
+
+class EventKind:
+    """Kinds of the tuples that Plane.events returns."""
+
+    REQUEST = 1
+    HANDOVER = 2
+    DONE = 3
+    ROLLED = 4
+    DETACHED = 5
+    FAILED = 6
+    CLOSED = 7
+
+
+cdef class PartitionHandle:
+    """One partition in the plane. Its numbers may be read at any time; all else goes by commands."""
+    cdef Partition* p
+    cdef readonly PartitionLog log
+    cdef readonly object key            # what the adapter knows it by
+
+    def __dealloc__(self):
+        if self.p != NULL:
+            partition_free(self.p)
+
+    def snapshot(self):
+        """(leader epoch, log start, high watermark, last stable offset, log end, synced, size in bytes, failed)."""
+        return (self.p.leader_epoch, self.p.log.start, self.p.hw, self.p.hw, self.p.log.leo, self.p.log.synced,
+                self.p.log.size, bool(self.p.failed))
+
+    def traffic(self):
+        """(bytes in, bytes out, records in, batches in, producers) since it was added."""
+        return (self.p.bytes_in, self.p.bytes_out, self.p.records_in, self.p.batches_in, producers_count(self.p.producers))
+
+
+cdef void fill_settings(Settings* s, LogConfig* l, dict values):
+    s.max_message_bytes = min(values["max_message_bytes"], 0x7FFFFFFF)
+    s.append_time = values["append_time"]
+    s.timestamp_before_max_ms = values["timestamp_before_max_ms"]
+    s.timestamp_after_max_ms = values["timestamp_after_max_ms"]
+    s.compression = values["compression"]
+    s.compacted = values["compacted"]
+    s.min_insync_replicas = values["min_insync_replicas"]
+    s.flush_messages = values["flush_messages"]
+    s.flush_ms = values["flush_ms"]
+    l.segment_bytes = values["segment_bytes"]
+    l.segment_ms = values["segment_ms"]
+    l.segment_jitter_ms = values["segment_jitter_ms"]
+    l.index_interval_bytes = values["index_interval_bytes"]
+    l.segment_index_bytes = values["segment_index_bytes"]
+    l.preallocate = values["preallocate"]
+    l.use_mmap = values["use_mmap"]
+
+
+cdef class PlaneEngine:
+    """One data plane. Limits are given once; see Limits in state.pxd for their meaning.
+
+    `run` is the body of the plane thread, `run_sync` and `run_cold` those of its helpers; all return after `stop`.
+    Without threads, `cycle` does one turn in the caller, and `feed` / `take_output` drive connections without sockets.
+    """
+    cdef Engine* e
+    cdef Files files
+    cdef dict handles           # address of the Partition -> PartitionHandle
+    cdef readonly bint closed
+
+    def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_request_bytes=104857600,
+                  int64_t max_buffered_bytes=268435456, int64_t max_output_bytes=1048576, int64_t fetch_max_bytes=57671680,
+                  int32_t produce_max_version=11, int32_t fetch_max_version=18, int64_t max_sessions=1000,
+                  int64_t idle_ms=600000, int64_t handshake_ms=10000, bint sync_on_write=False, bint inline_sync=False,
+                  int64_t cache_bytes=67108864, int64_t cache_ms=10):
+        cdef int rc
+        self.files = files
+        self.handles = {}
+        self.e = <Engine*>calloc(1, sizeof(Engine))
+        if self.e == NULL:
+            raise MemoryError
+        self.e.ops = &files.ops
+        self.e.limits.max_connections = max_connections
+        self.e.limits.max_request_bytes = max_request_bytes
+        self.e.limits.max_buffered_bytes = max_buffered_bytes
+        self.e.limits.max_output_bytes = max_output_bytes
+        self.e.limits.fetch_max_bytes = fetch_max_bytes
+        self.e.limits.produce_max_version = produce_max_version
+        self.e.limits.fetch_max_version = fetch_max_version
+        self.e.limits.max_sessions = max_sessions
+        self.e.limits.idle_ms = idle_ms
+        self.e.limits.handshake_ms = handshake_ms
+        self.e.limits.sync_on_write = sync_on_write
+        self.e.limits.inline_sync = inline_sync
+        self.e.limits.cache_bytes = cache_bytes
+        self.e.limits.cache_ms = cache_ms
+        rc = engine_init(self.e)
+        if rc < 0:
+            raise OSError(-rc, "cannot set up the data plane")
+
+    def __dealloc__(self):
+        if self.e != NULL:
+            if not self.closed:
+                engine_free(self.e)
+            free(self.e)
+
+    # --- drivers ---
+
+    def run(self):
+        """Serves until stop(); never holds the GIL."""
+        with nogil:
+            run(self.e)
+
+    def run_sync(self):
+        with nogil:
+            work(self.e, &self.e.sync_queue)
+
+    def run_cold(self):
+        with nogil:
+            work(self.e, &self.e.cold_queue)
+
+    def cycle(self, int timeout_ms=0):
+        """One turn, waiting at most timeout_ms for a socket (negative: until something is due)."""
+        with nogil:
+            cycle(self.e, timeout_ms)
+
+    def stop(self):
+        """Makes run, run_sync and run_cold return. Queued syncs are still done."""
+        self.e.stopping = True
+        signal_fd(self.e.wake)
+        stop_queue(&self.e.sync_queue)
+        stop_queue(&self.e.cold_queue)
+
+    def close(self):
+        """Frees everything, once the threads have ended; the logs are the caller's again."""
+        if self.closed:
+            return
+        with nogil:
+            apply_commands(self.e)
+            finish_cycle(self.e)
+        engine_free(self.e)
+        self.closed = True
+        for handle in self.handles.values():
+            (<PartitionHandle>handle).log.owned = False
+        self.handles.clear()
+
+    # --- virtual connections ---
+
+    def open_virtual(self, uint32_t principal=0):
+        """Id of a connection without a socket."""
+        cdef Connection* c = connection_open(self.e, -1)
+        if c == NULL:
+            raise MemoryError
+        c.principal = principal
+        return <uint64_t>c.generation << 32 | c.index
+
+    cdef Connection* virtual(self, uint64_t id) except NULL:
+        cdef uint32_t index = <uint32_t>(id & 0xFFFFFFFFULL)
+        cdef Connection* c = self.e.connections[index] if index < self.e.n_connections else NULL
+        if c == NULL or c.generation != <uint32_t>(id >> 32):
+            raise ConnectionError("the plane has closed this connection")
+        return c
+
+    def feed(self, uint64_t id, const uint8_t[::1] data):
+        """Bytes received by a virtual connection; the cycle is finished before it returns."""
+        cdef Connection* c = self.virtual(id)
+        cdef int64_t size = data.shape[0]
+        if size == 0:
+            return
+        with nogil:
+            look_at_clocks(self.e)
+            apply_commands(self.e)
+            connection_feed(self.e, c, &data[0], size)
+            finish_cycle(self.e)
+
+    def turn(self):
+        """Applies commands and finishes a cycle for virtual connections, without looking at sockets."""
+        with nogil:
+            look_at_clocks(self.e)
+            apply_commands(self.e)
+            finish_cycle(self.e)
+
+    def take_output(self, uint64_t id):
+        """Whatever a virtual connection may send now. File ranges are read through the file table."""
+        cdef Connection* c = self.virtual(id)
+        cdef int64_t limit = gate_releasable(self.e, c)
+        cdef int64_t upto
+        cdef FileChunk* chunk
+        cdef list parts = []
+        cdef bytes piece
+        while c.n_chunks > 0 or c.sent < limit:
+            if c.n_chunks > 0 and c.chunks[0].at == c.sent:
+                chunk = &c.chunks[0]
+                piece = PyBytes_FromStringAndSize(NULL, chunk.length)
+                if self.e.ops.pread(self.e.ops.ctx, chunk.segment.fd, PyBytes_AS_STRING(piece), chunk.length,
+                                    chunk.position, False) != chunk.length:
+                    raise OSError("a segment is shorter than its log says")
+                parts.append(piece)
+                segment_release(chunk.partition.log, chunk.segment)
+                chunk.partition.uses -= 1
+                c.n_chunks -= 1
+                memmove(c.chunks, c.chunks + 1, c.n_chunks * sizeof(FileChunk))
+                continue
+            if c.sent >= limit:
+                break
+            upto = limit
+            if c.n_chunks > 0 and c.chunks[0].at < upto:
+                upto = c.chunks[0].at
+            parts.append(PyBytes_FromStringAndSize(<char*>c.output.data + (c.sent - c.origin), upto - c.sent))
+            c.sent = upto
+        return b"".join(parts)
+
+    def close_virtual(self, uint64_t id):
+        cdef Connection* c = self.virtual(id)
+        connection_kill(self.e, c)
+        with nogil:
+            finish_cycle(self.e)
+
+    # --- commands ---
+
+    cdef int push(self, int32_t kind, Partition* p, uint64_t token, bytes data, int64_t a, int64_t b, uint64_t cookie) except -1:
+        cdef Command* command
+        cdef int64_t size = len(data) if data is not None else 0
+        if self.closed:
+            raise RuntimeError("the data plane is closed")
+        command = <Command*>calloc(1, sizeof(Command))
+        if command == NULL:
+            raise MemoryError
+        if size > 0:
+            command.data = <uint8_t*>malloc(size)
+            if command.data == NULL:
+                free(command)
+                raise MemoryError
+            memcpy(command.data, PyBytes_AS_STRING(data), size)
+        command.kind = kind
+        command.partition = p
+        command.token = token
+        command.size = size
+        command.a = a
+        command.b = b
+        command.cookie = cookie
+        push_command(self.e, command)
+        return 0
+
+    def add_partition(self, key, bytes topic not None, bytes topic_id not None, int32_t index, PartitionLog log not None,
+                      int32_t leader_epoch, dict settings not None, uint64_t cookie):
+        """Hands the log to the plane, which leads it in this epoch. Returns the handle; DONE follows."""
+        cdef PartitionHandle handle = PartitionHandle.__new__(PartitionHandle)
+        cdef Partition* p
+        if log.owned:
+            raise RuntimeError(f"the log of {key} is in a plane already")
+        p = <Partition*>calloc(1, sizeof(Partition))
+        if p == NULL:
+            raise MemoryError
+        p.log = &log.log
+        p.producers = log.producers
+        p.index = index
+        p.leader_epoch = leader_epoch
+        p.leading = True
+        p.hw = log.log.leo
+        p.next_offset = log.log.leo
+        fill_settings(&p.settings, &log.log.config, settings)
+        handle.p = p
+        handle.log = log
+        handle.key = key
+        log.owned = True
+        self.handles[<size_t>p] = handle
+        self.push(CMD_ADD, p, 0, topic_id + topic, 0, 0, cookie)
+        return handle
+
+    def remove_partition(self, PartitionHandle handle not None, uint64_t cookie):
+        self.push(CMD_REMOVE, handle.p, 0, None, 0, 0, cookie)
+
+    def forget_partition(self, PartitionHandle handle not None):
+        """After DONE of its removal: the log is the caller's again."""
+        self.handles.pop(<size_t>handle.p, None)
+        handle.log.owned = False
+
+    def configure(self, PartitionHandle handle not None, dict settings not None, uint64_t cookie):
+        cdef Settings s
+        cdef LogConfig l
+        memset(&s, 0, sizeof(s))
+        memset(&l, 0, sizeof(l))
+        fill_settings(&s, &l, settings)
+        self.push(CMD_SETTINGS, handle.p, 0, (<char*>&s)[:sizeof(s)] + (<char*>&l)[:sizeof(l)], 0, 0, cookie)
+
+    def lead(self, PartitionHandle handle not None, int32_t leader_epoch, uint64_t cookie):
+        self.push(CMD_LEAD, handle.p, 0, None, leader_epoch, 0, cookie)
+
+    def move_log_start(self, PartitionHandle handle not None, int64_t offset, uint64_t cookie):
+        self.push(CMD_LOG_START, handle.p, 0, None, offset, 0, cookie)
+
+    def segments(self, PartitionHandle handle not None, uint64_t cookie):
+        self.push(CMD_SEGMENTS, handle.p, 0, None, 0, 0, cookie)
+
+    def locate_timestamp(self, PartitionHandle handle not None, int64_t timestamp, uint64_t cookie):
+        self.push(CMD_LOCATE_TIME, handle.p, 0, None, timestamp, 0, cookie)
+
+    def producers(self, PartitionHandle handle not None, uint64_t cookie):
+        self.push(CMD_PRODUCERS, handle.p, 0, None, 0, 0, cookie)
+
+    def expire_producers(self, PartitionHandle handle not None, int64_t not_after_ms, uint64_t cookie):
+        self.push(CMD_EXPIRE, handle.p, 0, None, not_after_ms, 0, cookie)
+
+    def roll(self, PartitionHandle handle not None, uint64_t cookie):
+        self.push(CMD_ROLL, handle.p, 0, None, 0, 0, cookie)
+
+    def append(self, PartitionHandle handle not None, bytes batch not None, uint64_t cookie):
+        self.push(CMD_APPEND, handle.p, 0, batch, 0, 0, cookie)
+
+    def permit(self, uint32_t principal, bytes topic not None, int64_t bits):
+        self.push(CMD_PERMIT, NULL, principal, topic, bits, 0, 0)
+
+    def revoke_permits(self):
+        self.push(CMD_PERMIT_VERSION, NULL, 0, None, 0, 0, 0)
+
+    def reply(self, uint64_t token, bytes frame not None, bint close):
+        self.push(CMD_REPLY, NULL, token, frame, 0, close, 0)
+
+    def resubmit(self, uint64_t token, bytes frame not None):
+        self.push(CMD_RESUBMIT, NULL, token, frame, 0, 0, 0)
+
+    def close_connection(self, uint64_t token):
+        self.push(CMD_CLOSE, NULL, token, None, 0, 0, 0)
+
+    def install_answer(self, int64_t api_key, int64_t version, bytes body not None):
+        self.push(CMD_STATIC, NULL, 0, body, api_key, version, 0)
+
+    def listen(self, int fd, uint64_t cookie):
+        """Accepts on this listening, non-blocking socket from now on."""
+        self.push(CMD_LISTEN, NULL, 0, None, fd, 0, cookie)
+
+    def drain(self, uint64_t cookie):
+        self.push(CMD_DRAIN, NULL, 0, None, 0, 0, cookie)
+
+    # --- events and numbers ---
+
+    @property
+    def event_fd(self):
+        """Readable when events() has something to return."""
+        return self.e.news
+
+    def events(self):
+        """All events since the last call: (kind, handle or None, token, data, a, b, cookie)."""
+        cdef list out = []
+        cdef Event* event
+        cdef Event* following
+        cdef bytes data
+        clear_fd(self.e.news)
+        event = take_events(self.e)
+        while event != NULL:
+            following = event.next
+            data = PyBytes_FromStringAndSize(<char*>event.data, event.size) if event.size > 0 else b""
+            out.append((event.kind, self.handles.get(<size_t>event.partition) if event.partition != NULL else None,
+                        event.token, data, event.a, event.b, event.cookie))
+            free_event(event)
+            event = following
+        return out
+
+    def connection_fd(self, uint64_t id):
+        """The socket of a connection id as REQUEST events carry it, -1 when it is gone or virtual."""
+        cdef uint32_t index = <uint32_t>(id & 0xFFFFFFFFULL)
+        cdef Connection* c = self.e.connections[index] if index < self.e.n_connections else NULL
+        return c.fd if c != NULL and c.generation == <uint32_t>(id >> 32) else -1
+
+    @property
+    def failure(self):
+        """errno of the write or sync that failed the log directory, 0 while all is well."""
+        return self.e.failure if self.e.failed else 0
+
+    def counters(self):
+        """Name -> value of every counter, and the gauges of connections and buffered bytes."""
+        cdef dict counters = self.e.counters
+        counters["open_connections"] = self.e.open_connections
+        counters["buffered_bytes"] = self.e.buffered_bytes
+        counters["topics"] = self.e.n_topics
+        counters["sessions"] = self.e.n_sessions
+        counters["unsynced_bytes"] = self.e.unsynced_bytes
+        return counters
+
+    def histogram(self, str name not None):
+        """(count, sum, buckets) of produce_ns, fetch_ns, sync_ns, batch_bytes or batch_records."""
+        cdef Histogram* h
+        if name == "produce_ns":
+            h = &self.e.produce_ns
+        elif name == "fetch_ns":
+            h = &self.e.fetch_ns
+        elif name == "sync_ns":
+            h = &self.e.sync_ns
+        elif name == "batch_bytes":
+            h = &self.e.batch_bytes
+        elif name == "batch_records":
+            h = &self.e.batch_records
+        else:
+            raise KeyError(name)
+        return h.count, h.sum, [h.buckets[i] for i in range(HISTOGRAM_SIZE)]

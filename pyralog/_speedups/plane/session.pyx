@@ -1,0 +1,212 @@
+"""Incremental fetch sessions (KIP-227): what a client fetches and what it was last told, so that only changes travel."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
+
+from pyralog._speedups.cursor cimport Span
+from pyralog._speedups.plane.buffers cimport grown
+from pyralog._speedups.plane.partition cimport hash_bytes
+from pyralog._speedups.plane.state cimport Engine, Session, SessionItem, SessionTopic
+
+cdef enum:
+    EVICT_AFTER_MS = 120000     # min.incremental.fetch.session.eviction.ms
+
+
+cdef Session* session_find(Engine* e, int32_t id) noexcept nogil:
+    cdef int32_t i
+    for i in range(e.n_sessions):
+        if e.sessions[i].id == id:
+            e.sessions[i].used_ms = e.now_ns // 1000000
+            return e.sessions[i]
+    return NULL
+
+
+cdef void free_session(Session* s) noexcept nogil:
+    cdef int32_t i
+    for i in range(s.n_topics):
+        free(s.topics[i].name)
+    free(s.topics)
+    free(s.items)
+    free(s.table)
+    free(s)
+
+
+cdef void remove_at(Engine* e, int32_t i) noexcept nogil:
+    free_session(e.sessions[i])
+    e.n_sessions -= 1
+    e.sessions[i] = e.sessions[e.n_sessions]
+
+
+cdef void session_remove(Engine* e, int32_t id) noexcept nogil:
+    cdef int32_t i
+    for i in range(e.n_sessions):
+        if e.sessions[i].id == id:
+            remove_at(e, i)
+            return
+
+
+cdef bint make_room(Engine* e) noexcept nogil:
+    """Evicts the session unused for longest, if for long enough. False: the client does without a session."""
+    cdef int32_t i
+    cdef int32_t oldest = 0
+    if e.n_sessions < e.limits.max_sessions:
+        return True
+    if e.n_sessions == 0:
+        return False
+    for i in range(e.n_sessions):
+        if e.sessions[i].used_ms < e.sessions[oldest].used_ms:
+            oldest = i
+    if e.now_ns // 1000000 - e.sessions[oldest].used_ms < EVICT_AFTER_MS:
+        return False
+    remove_at(e, oldest)
+    return True
+
+
+cdef Session* session_create(Engine* e, bint by_id) noexcept nogil:
+    """A new, empty session, or NULL when there is no room for one."""
+    cdef Session** bigger
+    cdef Session* s
+    if not make_room(e):
+        return NULL
+    bigger = <Session**>grown(e.sessions, e.n_sessions + 1, &e.sessions_capacity, sizeof(Session*))
+    if bigger == NULL:
+        return NULL
+    e.sessions = bigger
+    s = <Session*>calloc(1, sizeof(Session))
+    if s == NULL:
+        return NULL
+    s.id = 0
+    while s.id == 0 or session_find(e, s.id) != NULL:
+        e.session_seed = e.session_seed * 1664525 + 1013904223
+        s.id = <int32_t>(e.session_seed >> 1)
+    s.epoch = 1
+    s.by_id = by_id
+    s.used_ms = e.now_ns // 1000000
+    e.sessions[e.n_sessions] = s
+    e.n_sessions += 1
+    return s
+
+
+cdef inline bint same_topic(const Session* s, int32_t topic, Span name) noexcept nogil:
+    return s.topics[topic].name_size == name.size and memcmp(s.topics[topic].name, name.data, name.size) == 0
+
+
+cdef uint64_t item_hash(Span topic, int32_t partition) noexcept nogil:
+    return (hash_bytes(topic.data, topic.size) ^ <uint32_t>partition) * 0x9E3779B97F4A7C15ULL >> 20
+
+
+cdef int32_t find(const Session* s, Span topic, int32_t partition) noexcept nogil:
+    """Index of the item, or -1."""
+    cdef uint64_t at
+    cdef int32_t i
+    if s.table_size == 0:
+        return -1
+    at = item_hash(topic, partition) & <uint64_t>(s.table_size - 1)
+    while s.table[at] != 0:
+        i = s.table[at] - 1
+        if s.items[i].partition == partition and same_topic(s, s.items[i].topic, topic):
+            return i
+        at = (at + 1) & <uint64_t>(s.table_size - 1)
+    return -1
+
+
+cdef void table_put(Session* s, int32_t i) noexcept nogil:
+    cdef Span name
+    cdef uint64_t at
+    name.data = s.topics[s.items[i].topic].name
+    name.size = s.topics[s.items[i].topic].name_size
+    at = item_hash(name, s.items[i].partition) & <uint64_t>(s.table_size - 1)
+    while s.table[at] != 0:
+        at = (at + 1) & <uint64_t>(s.table_size - 1)
+    s.table[at] = i + 1
+
+
+cdef int resize(Session* s, int32_t size) noexcept nogil:
+    cdef int32_t* table = <int32_t*>calloc(size, sizeof(int32_t))
+    cdef int32_t i
+    if table == NULL:
+        return -1
+    free(s.table)
+    s.table = table
+    s.table_size = size
+    for i in range(s.n_items):
+        table_put(s, i)
+    return 0
+
+
+cdef void session_rehash(Session* s) noexcept nogil:
+    """To be called after a run of session_forget. Keeps the size, so it cannot run out of memory for long."""
+    cdef int32_t i
+    for i in range(s.table_size):
+        s.table[i] = 0
+    for i in range(s.n_items):
+        table_put(s, i)
+
+
+cdef int32_t topic_index(Session* s, Span name) noexcept nogil:
+    cdef int32_t i
+    cdef SessionTopic* bigger
+    for i in range(s.n_topics - 1, -1, -1):
+        if same_topic(s, i, name):
+            return i
+    bigger = <SessionTopic*>grown(s.topics, s.n_topics + 1, &s.topics_capacity, sizeof(SessionTopic))
+    if bigger == NULL:
+        return -1
+    s.topics = bigger
+    i = s.n_topics
+    s.topics[i].name = <uint8_t*>malloc(name.size + 1)
+    if s.topics[i].name == NULL:
+        return -1
+    memcpy(s.topics[i].name, name.data, name.size)
+    s.topics[i].name_size = name.size
+    s.n_topics += 1
+    return i
+
+
+cdef int session_set(Session* s, Span topic, int32_t partition, int32_t leader_epoch, int64_t offset, int32_t max_bytes) noexcept nogil:
+    """Adds or updates one partition: 0, or -1 when memory is out."""
+    cdef int32_t i = find(s, topic, partition)
+    cdef SessionItem* bigger
+    if i < 0:
+        bigger = <SessionItem*>grown(s.items, s.n_items + 1, &s.items_capacity, sizeof(SessionItem))
+        if bigger == NULL:
+            return -1
+        s.items = bigger
+        i = s.n_items
+        s.items[i].topic = topic_index(s, topic)
+        if s.items[i].topic < 0:
+            return -1
+        s.items[i].partition = partition
+        s.items[i].sent_hw = -1
+        s.items[i].sent_start = -1
+        s.items[i].failed = False
+        s.n_items += 1
+        if s.n_items * 2 > s.table_size:
+            if resize(s, s.table_size * 2 if s.table_size else 16) < 0:
+                s.n_items -= 1
+                return -1
+        else:
+            table_put(s, i)
+    s.items[i].leader_epoch = leader_epoch
+    s.items[i].offset = offset
+    s.items[i].max_bytes = max_bytes
+    return 0
+
+
+cdef void session_forget(Session* s, Span topic, int32_t partition) noexcept nogil:
+    cdef int32_t i = find(s, topic, partition)
+    cdef int32_t k
+    if i < 0:
+        return
+    for k in range(i, s.n_items - 1):
+        s.items[k] = s.items[k + 1]
+    s.n_items -= 1
+    session_rehash(s)
+
+
+cdef void sessions_free(Engine* e) noexcept nogil:
+    while e.n_sessions > 0:
+        remove_at(e, e.n_sessions - 1)
+    free(e.sessions)
+    e.sessions = NULL
