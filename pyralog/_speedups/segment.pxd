@@ -13,6 +13,13 @@ cdef enum:
     # < 0: -errno; -EBADMSG: what lies there is no record batch (CORRUPT_MESSAGE)
     LOG_MARKS = 8
 
+ctypedef struct BadRange:       # bytes that are no batch, or fail their CRC
+    int64_t position
+    int64_t end
+    int64_t offset              # the offsets that cannot be read: [offset, next_offset)
+    int64_t next_offset
+
+
 ctypedef struct Segment:
     int64_t base_offset
     int64_t next_offset         # offset after the last batch
@@ -27,6 +34,8 @@ ctypedef struct Segment:
     bint detached               # no longer in the log: freed when refs is zero
     SegmentIndex* offsets       # base offset of a batch -> its position
     SegmentIndex* times         # max timestamp so far -> offset of the batch that has it
+    BadRange* bad               # found by recovery in a closed segment: never served
+    int32_t n_bad
     bint used                   # since log_close_idle looked last
     int64_t since_index         # bytes since the last offset index entry
 
@@ -131,6 +140,8 @@ cdef int log_attach(Log* log, Segment* segment) noexcept nogil      # as the new
 cdef int segment_index(Log* log, Segment* segment, int64_t base_offset, int64_t position, int64_t size, int64_t max_timestamp,
                        int64_t max_timestamp_offset) noexcept nogil # accounts for one batch of it; 0 or -ENOMEM
 
+cdef int segment_open(Log* log, Segment* segment, int flags) noexcept nogil     # fd or -errno
+cdef int check(int64_t result, bytes path) except -1                # raises for -errno
 # What the producer table wants to know of a batch.
 cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nogil
 

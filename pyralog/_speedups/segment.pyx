@@ -56,6 +56,7 @@ cdef void segment_free(const FileOps* ops, Segment* segment) noexcept nogil:
         ops.close(ops.ctx, segment.fd)
     index_free(segment.offsets)
     index_free(segment.times)
+    free(segment.bad)
     free(segment)
 
 
@@ -473,6 +474,17 @@ cdef int slice_end(Log* log, Walker* w, Segment* segment, int64_t end_offset, in
     return 0
 
 
+cdef int64_t before_bad(const Segment* segment, int64_t offset, int64_t position, int64_t limit) noexcept nogil:
+    """Where a slice must end because of what recovery found unreadable; -EBADMSG when the offset itself is."""
+    cdef int32_t i
+    for i in range(segment.n_bad):
+        if segment.bad[i].offset <= offset and offset < segment.bad[i].next_offset:
+            return -EBADMSG
+        if segment.bad[i].position >= position:
+            return min(limit, segment.bad[i].position)
+    return limit
+
+
 cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_bytes, bint at_least_one, bint blocking,
                     LogSlice* out) noexcept nogil:
     cdef Segment* segment = NULL
@@ -509,6 +521,11 @@ cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_by
         result = find_batch(log, &w, segment, offset, &out.position)
     if result == 0:
         limit = out.position + min(max(max_bytes, 0), <int64_t>1 << 62)
+        if segment.n_bad > 0:
+            limit = before_bad(segment, offset, out.position, limit)
+            at_least_one = at_least_one and limit > out.position
+        if limit < 0:
+            return <int>limit
         result = slice_end(log, &w, segment, end_offset, limit, at_least_one, out)
     if result == LOG_COLD:
         out.length = min(segment.size - out.position, max(max_bytes, <int64_t>WINDOW))
