@@ -1,0 +1,115 @@
+"""Scopes, pools and the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from pyralog import runtime
+from pyralog.runtime import TaskScope, WorkPool
+
+
+async def test_a_scope_ends_its_tasks_when_it_is_closed() -> None:
+    scope, ended = TaskScope("s"), []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    tasks = [scope.start(forever(), name="t") for _ in range(3)]
+    await asyncio.sleep(0)
+    await scope.close()
+    assert len(ended) == 3
+    assert all(t.cancelled() for t in tasks)
+    with pytest.raises(RuntimeError, match="closed"):
+        scope.start(forever(), name="late")
+
+
+async def test_a_task_that_starts_another_while_closing_is_no_leak() -> None:
+    scope = TaskScope("s")
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(RuntimeError):
+                scope.start(asyncio.sleep(60), name="late")
+
+    scope.start(stubborn(), name="t")
+    await asyncio.sleep(0)
+    await scope.close()
+
+
+async def test_failures_are_logged_and_those_of_critical_tasks_reported(caplog: pytest.LogCaptureFixture) -> None:
+    scope = TaskScope("s")
+
+    async def fails(text: str) -> None:
+        raise ValueError(text)
+
+    scope.start(fails("small"), name="one")
+    await asyncio.sleep(0.001)
+    assert scope.failures == 1
+    assert not scope.failed.done()
+    scope.start(fails("large"), name="two", critical=True)
+    scope.start(fails("later"), name="three", critical=True)
+    error = await asyncio.wait_for(scope.failed, 5)
+    assert str(error) == "large"
+    await asyncio.sleep(0.001)
+    assert scope.failures == 3
+    assert "s/one failed" in caplog.text
+    await scope.close()
+
+
+async def test_results_come_from_tasks_as_usual() -> None:
+    scope = TaskScope("s")
+
+    async def answer() -> int:
+        return 42
+
+    assert await scope.start(answer(), name="t") == 42
+    await scope.close()
+
+
+async def test_a_pool_of_one_thread_keeps_the_order() -> None:
+    pool, seen = WorkPool("one", 1), []
+    await asyncio.gather(*(pool.run(seen.append, i) for i in range(100)))
+    assert seen == list(range(100))
+    assert (await pool.run(threading.current_thread)).name.startswith("one")
+    pool.close()
+
+
+async def test_a_cancelled_wait_ends_only_when_the_work_has() -> None:
+    pool, done = WorkPool("p", 1), threading.Event()
+    started = threading.Event()
+
+    def work() -> None:
+        started.set()
+        time.sleep(0.05)
+        done.set()
+
+    task = asyncio.ensure_future(pool.run(work))
+    while not started.is_set():
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()
+    pool.close()
+
+
+def test_now_is_in_milliseconds() -> None:
+    assert abs(runtime.now_ms() - time.time() * 1000) < 1000
+
+
+def test_run_uses_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> bool:
+        return isinstance(asyncio.get_running_loop(), uvloop.Loop)
+
+    assert runtime.run(main())
