@@ -1,0 +1,110 @@
+"""DescribeConfigs (key 32, versions 1-4): what is configured on a resource, and where it comes from.
+
+Contract (trap 19)
+- Topic (2): every topic configuration, also those at their default, with source and synonyms: the topic's own value,
+  the broker's dynamic and static ones, the default. Unknown: UNKNOWN_TOPIC_OR_PARTITION; a name that no topic may
+  have: INVALID_TOPIC_EXCEPTION.
+- Broker (4): the name is this node's id: every broker configuration under Kafka's names; what may change at run time
+  is not read-only. The empty name: what was set for all brokers. Another id: INVALID_REQUEST, ask that broker.
+- Broker logger (8): the name is this node's id: the level of each of its loggers.
+- ConfigurationKeys null or empty: all of them; names that do not exist are left out, as in Kafka.
+- Synonyms and documentation (v3+) only when asked. Values of sensitive configurations are null.
+- DESCRIBE_CONFIGS on the topic or the cluster, else TOPIC_ / CLUSTER_AUTHORIZATION_FAILED for that resource.
+- Deliberate gaps: groups (32) and client metrics (16) come with their protocols and are INVALID_REQUEST until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyralog.api.authorizer import Operation
+from pyralog.api.configs import ConfigEntry, Source, refuse
+from pyralog.api.context import Context
+from pyralog.api.handler import Api
+from pyralog.api.loggers import check_node, logger_levels
+from pyralog.api.topics import absent_topic
+from pyralog.cluster.image import ResourceType
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.wire.messages import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResourceResult,
+    DescribeConfigsResponse,
+    DescribeConfigsResult,
+    DescribeConfigsSynonym,
+)
+
+
+def handle(request: DescribeConfigsRequest, context: Context) -> DescribeConfigsResponse:
+    """Each resource by itself."""
+    return DescribeConfigsResponse(results=[_resource(one, request, context) for one in request.resources])
+
+
+def _resource(
+    resource: DescribeConfigsResource, request: DescribeConfigsRequest, context: Context
+) -> DescribeConfigsResult:
+    try:
+        refuse(Operation.DESCRIBE_CONFIGS, resource.resource_type, resource.resource_name, context)
+        entries = _entries(resource.resource_type, resource.resource_name, context)
+    except KafkaError as error:
+        return _failed(resource, error.code, error.why)
+    wanted = set(resource.configuration_keys or ())
+    return DescribeConfigsResult(
+        resource_type=resource.resource_type,
+        resource_name=resource.resource_name,
+        configs=[_result(entry, request) for entry in entries if not wanted or entry.name in wanted],
+    )
+
+
+def _entries(resource_type: int, name: str, context: Context) -> Iterable[ConfigEntry]:
+    configs, node_id = context.services.configs, context.services.settings.node_id
+    if resource_type == ResourceType.TOPIC:
+        if name not in context.image.topics:
+            raise KafkaError(absent_topic(name))
+        return configs.topic(context.image.config(ResourceType.TOPIC, name), context.image)
+    if resource_type == ResourceType.BROKER:
+        if name == "":
+            return configs.cluster(context.image)
+        if name != str(node_id):
+            why = f"Unexpected broker id, expected {node_id} or empty string, but received '{name}'"
+            raise KafkaError(ErrorCode.INVALID_REQUEST, why)
+        return configs.broker(context.image)
+    if resource_type == ResourceType.BROKER_LOGGER:
+        check_node(name, node_id)
+        return [ConfigEntry(logger, level, Source.DYNAMIC_BROKER_LOGGER) for logger, level in logger_levels().items()]
+    raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unsupported resource type: {resource_type}")
+
+
+def _result(entry: ConfigEntry, request: DescribeConfigsRequest) -> DescribeConfigsResourceResult:
+    result = DescribeConfigsResourceResult(
+        name=entry.name,
+        value=None if entry.sensitive else entry.value,
+        read_only=entry.read_only,
+        config_source=entry.source,
+        is_sensitive=entry.sensitive,
+        config_type=entry.kind,
+        documentation=entry.documentation if request.include_documentation else None,
+    )
+    if request.include_synonyms:
+        result.synonyms = [
+            DescribeConfigsSynonym(name=name, value=None if entry.sensitive else value, source=source)
+            for name, value, source in entry.synonyms
+        ]
+    return result
+
+
+def _failed(resource: DescribeConfigsResource, code: ErrorCode, why: str | None) -> DescribeConfigsResult:
+    return DescribeConfigsResult(
+        error_code=code,
+        error_message=why or code.message,
+        resource_type=resource.resource_type,
+        resource_name=resource.resource_name,
+    )
+
+
+def fail(request: DescribeConfigsRequest, code: ErrorCode, why: str | None) -> DescribeConfigsResponse:
+    """The error on every resource."""
+    return DescribeConfigsResponse(results=[_failed(one, code, why) for one in request.resources])
+
+
+API = Api(32, "DescribeConfigs", 1, 4, handle, fail)

@@ -1,0 +1,237 @@
+"""From a forwarded frame to its answer: header, version, decoding, the handler, its failures, encoding, the reply."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import struct
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyralog.api.context import Context, Services
+from pyralog.api.handler import Api, Done
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.wire.headers import RequestHeader, frame_response, parse_request_header
+from pyralog.wire.protocol import EncodeError, ProtocolError, decode_request, encode_response
+
+if TYPE_CHECKING:
+    from pyralog.cluster.image import ClusterImage
+    from pyralog.net.plane import Forwarded
+
+log = logging.getLogger(__name__)
+
+API_VERSIONS = 18
+MAX_COMPLAINTS = 1000  # different malformed requests that are logged; more are only counted
+MAX_CACHED_BYTES = 16 * 1024 * 1024
+MAX_CACHED_ANSWERS = 64
+MAX_CACHED_REQUEST_BYTES = 64 * 1024  # the request is the key
+_FIXED_HEADER = struct.Struct(">hhi")
+
+
+@dataclass(slots=True)
+class DispatchStats:
+    """What the dispatcher has counted since the start."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    malformed: int = 0
+    unsupported: int = 0
+    cache_hits: int = 0
+    waiting: int = 0
+
+
+class AnswerCache:
+    """Encoded answers that depend on nothing but the image, the asker and the request's bytes.
+
+    A flood of the same Metadata request must not cost an encoding each (1,000 topics are 2 ms of Python). The least
+    recently used answers leave first; another image empties the cache.
+    """
+
+    def __init__(self, max_bytes: int = MAX_CACHED_BYTES, max_answers: int = MAX_CACHED_ANSWERS) -> None:
+        self._max_bytes = max_bytes
+        self._max_answers = max_answers
+        self._image: ClusterImage | None = None
+        self._bytes = 0
+        self._answers: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+
+    def get(self, image: ClusterImage, key: tuple[object, ...]) -> bytes | None:
+        """The body for this key under this image, or None."""
+        if image is not self._image:
+            self._image = image
+            self._answers.clear()
+            self._bytes = 0
+            return None
+        body = self._answers.get(key)
+        if body is not None:
+            self._answers.move_to_end(key)
+        return body
+
+    def put(self, image: ClusterImage, key: tuple[object, ...], body: bytes) -> None:
+        """Keep a body; one that is larger than the whole cache is not kept."""
+        if image is not self._image or len(body) > self._max_bytes or key in self._answers:
+            return
+        self._answers[key] = body
+        self._bytes += len(body)
+        while self._bytes > self._max_bytes or len(self._answers) > self._max_answers:
+            _, dropped = self._answers.popitem(last=False)
+            self._bytes -= len(dropped)
+
+
+class Dispatcher:
+    """Answers every request that the plane forwards; called on the event loop only."""
+
+    def __init__(self, apis: Mapping[int, Api], services: Services) -> None:
+        self._apis = apis
+        self._services = services
+        self._cache = AnswerCache()
+        self._complaints: set[tuple[str, int, int, str]] = set()
+        self.stats = DispatchStats()
+
+    def dispatch(self, forwarded: Forwarded) -> None:
+        """Handle one request; its answer leaves by plane.reply, at once or when what it waits for has happened."""
+        try:
+            header = parse_request_header(forwarded.frame)
+        except ProtocolError as error:
+            self._refuse_header(forwarded, error)
+            return
+        api = self._apis.get(header.api_key)
+        if api is None or not api.serves(header.api_version):
+            self._refuse_version(forwarded, header.api_key, header.api_version, header.correlation_id)
+            return
+        self.stats.requests[api.name] += 1
+        context = Context(self._services, self._apis, header, forwarded)
+        key: tuple[object, ...] | None = None
+        if api.cacheable and len(context.frame) <= MAX_CACHED_REQUEST_BYTES:
+            key = self._cache_key(context)
+            body = self._cache.get(context.image, key)
+            if body is not None:
+                self.stats.cache_hits += 1
+                self._services.plane.reply(forwarded.token, frame_response(header, body))
+                return
+        try:
+            request = decode_request(header.api_key, header.api_version, forwarded.frame, header.body_offset)
+        except ProtocolError as error:
+            self._refuse_malformed(forwarded, header.api_key, header.api_version, header.client_id, error)
+            return
+        self._handle(api, request, context, key)
+
+    def _handle(self, api: Api, request: Any, context: Context, key: tuple[object, ...] | None) -> None:
+        try:
+            result = api.handle(request, context)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the client gets its answer
+            self._answer(api, context, self._failure(api, request, context, error))
+            return
+        if inspect.isawaitable(result):
+            self.stats.waiting += 1
+            self._services.scope.start(self._wait(api, request, context, result), name=f"api {api.name}")
+            return
+        body = self._answer(api, context, result)
+        if body is not None and key is not None and context.keep:
+            self._cache.put(context.image, key, body)
+
+    async def _wait(self, api: Api, request: Any, context: Context, pending: Awaitable[Any]) -> None:
+        try:
+            result = await pending
+        except Exception as error:  # noqa: BLE001 - as above
+            result = self._failure(api, request, context, error)
+        finally:
+            self.stats.waiting -= 1
+        self._answer(api, context, result)
+
+    def _failure(self, api: Api, request: Any, context: Context, error: Exception) -> Any:
+        """The answer to a request whose handler raised."""
+        self.stats.failures[api.name] += 1
+        if isinstance(error, KafkaError):
+            return api.fail(request, error.code, str(error))
+        log.error(
+            "%s v%d from %s failed: %.1000r",
+            api.name,
+            context.version,
+            context.peer,
+            request,
+            exc_info=error,
+        )
+        return api.fail(request, ErrorCode.UNKNOWN_SERVER_ERROR, None)
+
+    def _answer(self, api: Api, context: Context, result: Any) -> bytes | None:
+        """Send what a handler returned; the encoded body when there is one."""
+        plane, token = self._services.plane, context.token
+        if result is Done.HANDED_BACK:
+            return None
+        if result is Done.SILENT:
+            plane.reply(token, b"")
+            return None
+        if result is Done.CLOSE:
+            plane.close(token)
+            return None
+        try:
+            body = encode_response(api.key, context.version, result)
+        except EncodeError:
+            # Nothing well-formed can be said any more, and a half-written answer would shift all later ones.
+            log.exception("cannot encode the answer to %s v%d: %.1000r", api.name, context.version, result)
+            self.stats.failures[api.name] += 1
+            plane.close(token)
+            return None
+        plane.reply(token, frame_response(context.header, body))
+        return body
+
+    def _cache_key(self, context: Context) -> tuple[object, ...]:
+        header = context.header
+        return (
+            header.api_key,
+            header.api_version,
+            context.principal,
+            context.told_address,
+            context.frame[header.body_offset :],
+        )
+
+    def _refuse_header(self, forwarded: Forwarded, error: ProtocolError) -> None:
+        """Even a header that cannot be read gets an answer if it asks for unknown ApiVersions (trap 2)."""
+        if len(forwarded.frame) >= _FIXED_HEADER.size:
+            api_key, version, correlation_id = _FIXED_HEADER.unpack_from(forwarded.frame)
+            api = self._apis.get(api_key)
+            if api is None or not api.serves(version):
+                self._refuse_version(forwarded, api_key, version, correlation_id)
+                return
+        else:
+            api_key, version = -1, -1
+        self._refuse_malformed(forwarded, api_key, version, None, error)
+
+    def _refuse_version(self, forwarded: Forwarded, api_key: int, version: int, correlation_id: int) -> None:
+        """ApiVersions gets the range to fall back to in its oldest form; anything else closes the connection."""
+        self.stats.unsupported += 1
+        api = self._apis.get(api_key)
+        if api_key == API_VERSIONS and api is not None:
+            header = RequestHeader(API_VERSIONS, 0, correlation_id, None, 0)
+            body = encode_response(API_VERSIONS, 0, api.fail(None, ErrorCode.UNSUPPORTED_VERSION, None))
+            self._services.plane.reply(forwarded.token, frame_response(header, body))
+            return
+        self._complain(forwarded, api_key, version, "unsupported", "unsupported API or version")
+        self._services.plane.close(forwarded.token)
+
+    def _refuse_malformed(
+        self, forwarded: Forwarded, api_key: int, version: int, client_id: str | None, error: ProtocolError
+    ) -> None:
+        self.stats.malformed += 1
+        self._complain(
+            forwarded, api_key, version, "malformed", f"malformed request, client id {client_id!a:.200}: {error!s:.200}"
+        )
+        self._services.plane.close(forwarded.token)
+
+    def _complain(self, forwarded: Forwarded, api_key: int, version: int, kind: str, what: str) -> None:
+        """One log line per host, API version and kind of mistake: a broken client must not fill the disk."""
+        complaint = (forwarded.connection.peer_host, api_key, version, kind)
+        if complaint in self._complaints or len(self._complaints) >= MAX_COMPLAINTS:
+            return
+        self._complaints.add(complaint)
+        connection = forwarded.connection
+        log.warning(
+            "closing the connection of %s:%d: %s (API key %d, version %d); repetitions are only counted",
+            connection.peer_host,
+            connection.peer_port,
+            what,
+            api_key,
+            version,
+        )

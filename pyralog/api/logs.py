@@ -1,0 +1,43 @@
+"""What handlers read from the files of this node's partitions, beside what the plane tells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from pyralog.model import OffsetAndEpoch, TopicPartition
+
+
+class FoundRecord(NamedTuple):
+    """A record's place: offset, timestamp, and the leader epoch it was written under; -1 where there is none."""
+
+    offset: int
+    timestamp: int
+    leader_epoch: int
+
+
+NO_RECORD = FoundRecord(-1, -1, -1)
+
+
+class LocalLogs(Protocol):
+    """The data directory of this node."""
+
+    @property
+    def directory(self) -> str:
+        """Its absolute path."""
+        ...
+
+    async def space(self) -> tuple[int, int]:
+        """Total and usable bytes of its file system."""
+        ...
+
+    async def find_record(self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int) -> FoundRecord | None:
+        """The first record at or after a timestamp; `place` is where plane.locate_timestamp says to begin."""
+        ...
+
+    def epoch_at(self, tp: TopicPartition, offset: int) -> int:
+        """The leader epoch under which the record at an offset was or will be written; -1 when unknown."""
+        ...
+
+    def epoch_end(self, tp: TopicPartition, epoch: int, log_end: int) -> OffsetAndEpoch:
+        """The largest epoch not above this one and the offset at which it ended; (-1, -1) when there is none."""
+        ...

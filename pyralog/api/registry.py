@@ -1,0 +1,72 @@
+"""The table of client APIs: what is served, in which versions; ApiVersions shows exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pyralog.api.client import (
+    alter_configs,
+    api_versions,
+    create_partitions,
+    create_topics,
+    delete_records,
+    delete_topics,
+    describe_cluster,
+    describe_configs,
+    describe_log_dirs,
+    describe_producers,
+    describe_topic_partitions,
+    fetch,
+    incremental_alter_configs,
+    init_producer_id,
+    list_config_resources,
+    list_offsets,
+    metadata,
+    offset_for_leader_epoch,
+    produce,
+)
+from pyralog.api.handler import Api
+from pyralog.wire.messages import ApiVersionsResponse
+from pyralog.wire.protocol import encode_response
+
+if TYPE_CHECKING:
+    from pyralog.net.plane import Plane
+
+CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
+    {
+        api.key: api
+        for api in (
+            produce.API,
+            fetch.API,
+            list_offsets.API,
+            metadata.API,
+            api_versions.API,
+            create_topics.API,
+            delete_topics.API,
+            delete_records.API,
+            init_producer_id.API,
+            offset_for_leader_epoch.API,
+            describe_configs.API,
+            alter_configs.API,
+            describe_log_dirs.API,
+            create_partitions.API,
+            incremental_alter_configs.API,
+            describe_cluster.API,
+            describe_producers.API,
+            list_config_resources.API,
+            describe_topic_partitions.API,
+        )
+    }
+)
+
+# ApiVersions answers that hold no feature and check no client name: the plane gives them by itself.
+CONSTANT_API_VERSIONS = (0, 1, 2)
+
+
+def install_answers(plane: Plane, apis: Mapping[int, Api]) -> None:
+    """Teach the plane the answers that never change."""
+    response = ApiVersionsResponse(api_keys=api_versions.table(apis))
+    for version in CONSTANT_API_VERSIONS:
+        plane.install_answer(api_versions.KEY, version, encode_response(api_versions.KEY, version, response))

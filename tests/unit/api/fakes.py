@@ -1,0 +1,333 @@
+"""Stand-ins for what handlers are built on: a plane that keeps batches in lists, a quorum that commits at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
+
+from pyralog.api.authorizer import AllowAll, Operation, ResourceType
+from pyralog.api.configs import ConfigEntry, Source
+from pyralog.api.context import ApiSettings, Services
+from pyralog.api.dispatch import Dispatcher
+from pyralog.api.logs import FoundRecord
+from pyralog.api.record_rules import RecordRules
+from pyralog.api.registry import CLIENT_APIS
+from pyralog.cluster.controller import Controller, ControllerSettings
+from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
+from pyralog.cluster.records import ClusterRecord, FeatureLevelRecord
+from pyralog.cluster.requests import RegisterBroker, Request
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.model import OffsetAndEpoch, TopicPartition
+from pyralog.runtime import TaskScope, WorkPool
+from pyralog.wire.protocol import API, decode_response, encode_request
+
+NODE = 1
+CLUSTER_ID = "kVhWbFHfSKeCSqBSzXS0kA"
+CONNECTION = ConnectionInfo(7, "127.0.0.1", 40000, "127.0.0.1", 9092, "User:ANONYMOUS")
+
+
+class FakeQuorum:
+    """One voter that commits before submit returns; `hold` makes it wait."""
+
+    def __init__(self, rules: Any, settings: ControllerSettings | None = None) -> None:
+        self._controller = Controller(settings or ControllerSettings(), rules, os.urandom)
+        self.image: ClusterImage = EMPTY
+        self.listeners: list[Callable[[ClusterImage], None]] = []
+        self.hold: Any = None
+        self.requests: list[Request] = []
+        self._commit([ClusterRecord(CLUSTER_ID), FeatureLevelRecord("metadata.version", 33)])
+        self.register(NODE, "127.0.0.1", 9092)
+
+    def register(self, node: int, host: str, port: int, rack: str | None = None) -> None:
+        self._apply(RegisterBroker(node, os.urandom(16), os.urandom(16), host, port, rack))
+
+    def fence(self, node: int) -> None:
+        brokers = dict(self.image.brokers)
+        brokers[node] = replace(brokers[node], fenced=True)
+        self.image = replace(self.image, brokers=brokers)
+
+    async def submit(self, request: Request) -> Any:
+        if self.hold is not None:
+            await self.hold.wait()
+        self.requests.append(request)
+        return self._apply(request)
+
+    def _apply(self, request: Request) -> Any:
+        outcome = self._controller.handle(self.image, request)
+        self._commit(outcome.records)
+        return outcome.reply
+
+    def _commit(self, records: Iterable[Any]) -> None:
+        records = list(records)
+        self.image, _ = replay_batch(
+            self.image, records, offset=self.image.offset + len(records), epoch=1, controller_id=NODE
+        )
+        for listener in self.listeners:
+            listener(self.image)
+
+
+@dataclass
+class FakeLog:
+    """A partition: where it begins and ends, and whatever a test wants it to say."""
+
+    leader_epoch: int = 0
+    log_start: int = 0
+    end: int = 0
+    high_watermark: int | None = None
+    last_stable: int | None = None
+    failed: bool = False
+    size_bytes: int = 0
+    segments: list[SegmentInfo] = field(default_factory=list)
+    producers: list[ProducerInfo] = field(default_factory=list)
+    appended: list[bytes] = field(default_factory=list)
+
+
+class FakePlane:
+    """Hosts every partition of the image that this node leads, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.logs: dict[TopicPartition, FakeLog] = {}
+        self.replies: dict[int, bytes] = {}
+        self.closed: list[int] = []
+        self.permits: dict[tuple[str, str], tuple[bool, bool]] = {}
+        self.resubmitted: dict[int, bytes | None] = {}
+        self.answers: dict[tuple[int, int], bytes] = {}
+
+    def follow(self, image: ClusterImage) -> None:
+        wanted = {
+            TopicPartition(topic.name, index): partition.leader_epoch
+            for topic in image.topics.values()
+            for index, partition in enumerate(topic.partitions)
+            if partition.leader == NODE
+        }
+        for tp, epoch in wanted.items():
+            self.logs.setdefault(tp, FakeLog(leader_epoch=epoch))
+        for tp in list(self.logs):
+            if tp not in wanted:
+                del self.logs[tp]
+
+    def snapshot(self, tp: TopicPartition) -> PartitionSnapshot | None:
+        log = self.logs.get(tp)
+        if log is None:
+            return None
+        hw = log.end if log.high_watermark is None else log.high_watermark
+        stable = hw if log.last_stable is None else log.last_stable
+        return PartitionSnapshot(
+            log.leader_epoch, log.log_start, hw, stable, log.end, log.end, log.size_bytes, log.failed
+        )
+
+    async def move_log_start(self, tp: TopicPartition, offset: int) -> int:
+        self.logs[tp].log_start = max(self.logs[tp].log_start, offset)
+        return self.logs[tp].log_start
+
+    async def segments(self, tp: TopicPartition) -> list[SegmentInfo]:
+        return self.logs[tp].segments
+
+    async def locate_timestamp(self, tp: TopicPartition, timestamp: int) -> tuple[int, int, int] | None:
+        for segment in self.logs[tp].segments:
+            if segment.max_timestamp >= timestamp:
+                return segment.base_offset, 0, segment.size_bytes
+        return None
+
+    async def producers(self, tp: TopicPartition) -> list[ProducerInfo]:
+        return self.logs[tp].producers
+
+    async def append(self, tp: TopicPartition, batch: bytes) -> int:
+        log = self.logs.get(tp)
+        if log is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        log.appended.append(batch)
+        log.end += 1
+        return log.end - 1
+
+    def permit(self, principal: str, topic: str, *, read: bool, write: bool) -> None:
+        self.permits[principal, topic] = (read, write)
+
+    def resubmit(self, token: int, frame: bytes | None = None) -> None:
+        self.resubmitted[token] = frame
+
+    def reply(self, token: int, frame: bytes) -> None:
+        assert token not in self.replies
+        self.replies[token] = frame
+
+    def close(self, token: int) -> None:
+        self.closed.append(token)
+
+    def install_answer(self, api_key: int, version: int, body: bytes) -> None:
+        self.answers[api_key, version] = body
+
+
+class FakeLogs:
+    """What this node keeps on disk; records by offset, timestamp and epoch."""
+
+    directory = "/data/pyralog"
+
+    def __init__(self, plane: FakePlane) -> None:
+        self._plane = plane
+        self.records: dict[TopicPartition, list[tuple[int, int, int]]] = {}
+        self.epoch_starts: dict[TopicPartition, list[tuple[int, int]]] = {}
+
+    async def space(self) -> tuple[int, int]:
+        return 1000, 400
+
+    async def find_record(self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int) -> FoundRecord | None:
+        for offset, stamp, epoch in self.records.get(tp, ()):
+            if stamp >= timestamp:
+                return FoundRecord(offset, stamp, epoch)
+        return None
+
+    def epoch_at(self, tp: TopicPartition, offset: int) -> int:
+        return max((epoch for epoch, start in self.epoch_starts.get(tp, [(0, 0)]) if start <= offset), default=-1)
+
+    def epoch_end(self, tp: TopicPartition, epoch: int, log_end: int) -> OffsetAndEpoch:
+        starts = self.epoch_starts.get(tp, [(0, 0)])
+        later = [start for known, start in starts if known > epoch]
+        if not later:
+            return OffsetAndEpoch(log_end, starts[-1][0]) if starts[-1][0] == epoch else OffsetAndEpoch(-1, -1)
+        return OffsetAndEpoch(later[0], max((known for known, _ in starts if known <= epoch), default=epoch))
+
+
+class Denying:
+    """An authorizer that denies what it is told to: (operation, resource type, name)."""
+
+    def __init__(self, *denied: tuple[Operation, ResourceType, str]) -> None:
+        self.denied = set(denied)
+
+    def allows(self, principal: str, operation: Operation, resource: ResourceType, name: str) -> bool:
+        return (operation, resource, name) not in self.denied
+
+
+class Node:
+    """A node's API layer over the stand-ins: `ask` sends a request through the dispatcher as the plane would."""
+
+    def __init__(self, services: Services, plane: FakePlane, quorum: FakeQuorum, logs: FakeLogs) -> None:
+        self.services, self.plane, self.quorum, self.logs = services, plane, quorum, logs
+        self.dispatcher = Dispatcher(CLIENT_APIS, services)
+        self._tokens = 0
+
+    def send(self, frame: bytes, reason: int = 0, connection: ConnectionInfo = CONNECTION) -> int:
+        """Dispatch raw bytes; the token under which the plane hears of the outcome."""
+        self._tokens += 1
+        self.dispatcher.dispatch(Forwarded(self._tokens, frame, connection, reason))
+        return self._tokens
+
+    def post(self, key: int, version: int, request: Any, **kwargs: Any) -> int:
+        return self.send(request_frame(key, version, encode_request(key, version, request)), **kwargs)
+
+    async def ask(self, key: int, version: int, request: Any, **kwargs: Any) -> Any:
+        """The decoded answer."""
+        token = self.post(key, version, request, **kwargs)
+        await self.settle()
+        return self.answer(key, version, token)
+
+    def answer(self, key: int, version: int, token: int) -> Any:
+        """The decoded answer to a token; its correlation id is checked."""
+        frame = self.plane.replies[token]
+        assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+        assert int.from_bytes(frame[4:8], "big") == CORRELATION_ID
+        flexible = key != 18 and version >= API[key].flexible_from
+        if flexible:
+            assert frame[8] == 0
+        return decode_response(key, version, frame, 9 if flexible else 8)
+
+    async def settle(self) -> None:
+        """Let every request that waits for nothing but the loop finish."""
+        for _ in range(200):
+            if self.dispatcher.stats.waiting == 0:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("a request still waits")
+
+
+CORRELATION_ID = 0x01020304
+
+
+def request_frame(key: int, version: int, body: bytes, client_id: str | None = "test") -> bytes:
+    """Header and body, without the length."""
+    head = struct.pack(">hhi", key, version, CORRELATION_ID)
+    if client_id is None:
+        head += struct.pack(">h", -1)
+    else:
+        raw = client_id.encode()
+        head += struct.pack(">h", len(raw)) + raw
+    spec = API.get(key)
+    if spec is not None and spec.flexible_from is not None and version >= spec.flexible_from:
+        head += b"\0"
+    return head + body
+
+
+class FakeRules:
+    """The rules that the controller asks: a few topic keys, one of them a list."""
+
+    KNOWN = ("cleanup.policy", "retention.ms", "max.message.bytes", "compression.type")
+
+    def validate(self, resource_type: int, values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            if name not in self.KNOWN or value == "bad":
+                raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}")
+
+    def list_default(self, resource_type: int, name: str) -> str | None:
+        return "delete" if name == "cleanup.policy" else None
+
+
+class FakeConfigs:
+    """A view of two topic and two broker configurations."""
+
+    DEFAULTS = {"cleanup.policy": "delete", "retention.ms": "604800000"}
+
+    def __init__(self) -> None:
+        self.rules = RecordRules()
+
+    def topic(self, overrides: Mapping[str, str], image: ClusterImage) -> list[ConfigEntry]:
+        entries = []
+        for name, default in self.DEFAULTS.items():
+            synonyms: tuple[tuple[str, str | None, Source], ...] = (("log." + name, default, Source.DEFAULT),)
+            if name in overrides:
+                synonyms = ((name, overrides[name], Source.TOPIC), *synonyms)
+            entries.append(
+                ConfigEntry(name, synonyms[0][1], synonyms[0][2], synonyms, kind=5, documentation=f"about {name}")
+            )
+        return entries
+
+    def topic_value(self, overrides: Mapping[str, str], name: str, image: ClusterImage) -> str:
+        return overrides.get(name, self.DEFAULTS[name])
+
+    def record_rules(self, topic: str, image: ClusterImage) -> RecordRules:
+        return self.rules
+
+    def broker(self, image: ClusterImage) -> list[ConfigEntry]:
+        return [
+            ConfigEntry("num.partitions", "1", Source.DEFAULT, read_only=True),
+            ConfigEntry("ssl.key.password", "secret", Source.STATIC_BROKER, sensitive=True, kind=9),
+        ]
+
+    def cluster(self, image: ClusterImage) -> list[ConfigEntry]:
+        values = image.config(4, "")
+        return [ConfigEntry(name, value, Source.DYNAMIC_DEFAULT_BROKER) for name, value in values.items()]
+
+
+def make_node(scope: TaskScope, *, controller: ControllerSettings | None = None, **settings: Any) -> Node:
+    """A node without topics."""
+    plane = FakePlane()
+    quorum = FakeQuorum(FakeRules(), controller)
+    quorum.listeners.append(plane.follow)
+    logs = FakeLogs(plane)
+    authorizer = settings.pop("authorizer", None) or AllowAll()
+    services = Services(
+        ApiSettings(NODE, **settings),
+        quorum,  # type: ignore[arg-type]
+        plane,  # type: ignore[arg-type]
+        logs,
+        FakeConfigs(),
+        scope,
+        WorkPool("test", 1),
+        lambda connection: ("localhost", connection.local_port),
+        authorizer,
+    )
+    return Node(services, plane, quorum, logs)

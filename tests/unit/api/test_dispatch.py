@@ -1,0 +1,209 @@
+"""The road of a frame: header, version, decoding, handler, failures, encoding, caching."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from typing import Any
+
+import pytest
+
+from pyralog.api.dispatch import AnswerCache, Dispatcher
+from pyralog.api.handler import Api, Done
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.wire import messages as m
+from pyralog.wire.protocol import encode_request
+from tests.unit.api.fakes import CONNECTION, CORRELATION_ID, Node, request_frame
+
+
+def serve(node: Node, handle: Any, *, fail: Any = None, cacheable: bool = False) -> Dispatcher:
+    """A dispatcher whose Metadata is `handle`."""
+
+    def fail_at_top(request: Any, code: ErrorCode, why: str | None) -> Any:
+        return m.MetadataResponse(error_code=code)
+
+    api = Api(3, "Metadata", 0, 13, handle, fail or fail_at_top, cacheable=cacheable)
+    node.dispatcher = Dispatcher({3: api}, node.services)
+    return node.dispatcher
+
+
+METADATA = m.MetadataRequest(topics=None)
+
+
+async def test_answer_at_once(node: Node) -> None:
+    serve(node, lambda request, context: m.MetadataResponse(cluster_id="x"))
+    token = node.post(3, 12, METADATA)
+    assert node.answer(3, 12, token).cluster_id == "x"
+
+
+async def test_answer_later_does_not_hold_others(node: Node) -> None:
+    """Trap 8: a request that waits must not block those of other connections."""
+    gate = asyncio.Event()
+
+    async def wait() -> Any:
+        await gate.wait()
+        return m.MetadataResponse(cluster_id="late")
+
+    def handle(request: Any, context: Any) -> Any:
+        return wait() if context.version == 12 else m.MetadataResponse(cluster_id="soon")
+
+    dispatcher = serve(node, handle)
+    late = node.post(3, 12, METADATA)
+    soon = node.post(3, 9, METADATA)
+    assert node.answer(3, 9, soon).cluster_id == "soon"
+    assert late not in node.plane.replies
+    assert dispatcher.stats.waiting == 1
+    gate.set()
+    await node.settle()
+    assert node.answer(3, 12, late).cluster_id == "late"
+    assert dispatcher.stats.waiting == 0
+
+
+@pytest.mark.parametrize("version", [-1, 6, 99, 32767])
+async def test_unknown_api_versions_gets_version_0_and_35(node: Node, version: int) -> None:
+    """Trap 2: error 35 in a v0 body with the range of ApiVersions, header without tags, connection kept."""
+    token = node.send(request_frame(18, version, b"\x0bwhatever\x02\xff"))
+    answer = node.answer(18, 0, token)
+    assert answer.error_code == ErrorCode.UNSUPPORTED_VERSION
+    assert [(one.api_key, one.min_version, one.max_version) for one in answer.api_keys] == [(18, 0, 5)]
+    assert node.plane.closed == []
+
+
+async def test_unknown_api_versions_with_a_header_that_cannot_be_read(node: Node) -> None:
+    """Trap 2: whatever a future header looks like, correlation id and range come back."""
+    token = node.send(struct.pack(">hhih", 18, 99, CORRELATION_ID, 2000))
+    assert node.answer(18, 0, token).error_code == ErrorCode.UNSUPPORTED_VERSION
+
+
+@pytest.mark.parametrize(("key", "version"), [(3, 14), (3, -1), (0, 2), (0, 12), (1, 3), (999, 0), (10, 0), (-1, 0)])
+async def test_any_other_unknown_version_closes(node: Node, key: int, version: int) -> None:
+    """Trap 2: as Kafka does. Trap 1: Produce 0-2 are advertised and yet not served."""
+    token = node.send(request_frame(key, version, b""))
+    assert node.plane.closed == [token]
+    assert node.plane.replies == {}
+    assert node.dispatcher.stats.unsupported == 1
+
+
+@pytest.mark.parametrize("size", range(len(request_frame(3, 12, b""))))
+async def test_cut_header_closes(node: Node, size: int) -> None:
+    token = node.send(request_frame(3, 12, b"")[:size])
+    assert node.plane.closed == [token]
+    assert node.dispatcher.stats.malformed == 1
+
+
+async def test_malformed_body_closes_and_is_logged_once(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """Trap 7: a count beyond the frame costs nothing; the client's own words are escaped in the log."""
+    frame = request_frame(3, 4, struct.pack(">i", 2**31 - 1), client_id="evil\n\x1b[31m\u202e")
+    with caplog.at_level(logging.WARNING):
+        tokens = [node.send(frame) for _ in range(3)]
+    assert node.plane.closed == tokens
+    assert node.dispatcher.stats.malformed == 3
+    assert len(caplog.records) == 1
+    text = caplog.records[0].getMessage()
+    assert not {"\n", "\x1b", "\u202e"} & set(text)
+    assert r"evil\n" in text
+
+
+async def test_trailing_bytes_are_ignored(node: Node) -> None:
+    """Trap 7, compatibility.md section 7: trailing bytes are accepted."""
+    frame = request_frame(3, 12, encode_request(3, 12, METADATA)) + b"more"
+    assert node.answer(3, 12, node.send(frame)).error_code == 0
+
+
+async def test_refusal_is_the_apis_own_failure(node: Node) -> None:
+    def handle(request: Any, context: Any) -> Any:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "no")
+
+    dispatcher = serve(node, handle)
+    assert node.answer(3, 13, node.post(3, 13, METADATA)).error_code == ErrorCode.INVALID_REQUEST
+    assert dispatcher.stats.failures["Metadata"] == 1
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_unexpected_exception_is_logged_and_answered(
+    node: Node, caplog: pytest.LogCaptureFixture, later: bool
+) -> None:
+    async def wait() -> Any:
+        raise ZeroDivisionError("oops")
+
+    def handle(request: Any, context: Any) -> Any:
+        if later:
+            return wait()
+        raise ZeroDivisionError("oops")
+
+    serve(node, handle)
+    token = node.post(3, 13, METADATA)
+    await node.settle()
+    assert node.answer(3, 13, token).error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert any("MetadataRequest" in record.getMessage() and record.exc_info for record in caplog.records)
+
+
+async def test_failure_without_a_place_for_it_closes(node: Node) -> None:
+    def handle(request: Any, context: Any) -> Any:
+        raise KafkaError(ErrorCode.INVALID_REQUEST)
+
+    serve(node, handle, fail=lambda request, code, why: Done.CLOSE)
+    assert node.plane.closed == [node.post(3, 13, METADATA)]
+
+
+async def test_answer_that_cannot_be_encoded_closes(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    serve(node, lambda request, context: m.MetadataResponse(controller_id=2**40))
+    assert node.plane.closed == [node.post(3, 13, METADATA)]
+    assert "cannot encode" in caplog.text
+
+
+async def test_silence(node: Node) -> None:
+    serve(node, lambda request, context: Done.SILENT)
+    token = node.post(3, 13, METADATA)
+    assert node.plane.replies == {token: b""}
+
+
+async def test_kept_answer_is_given_again_until_the_image_changes(node: Node) -> None:
+    calls = []
+
+    def handle(request: Any, context: Any) -> Any:
+        calls.append(request)
+        context.keep = len(calls) > 1
+        return m.MetadataResponse(controller_id=len(calls))
+
+    dispatcher = serve(node, handle, cacheable=True)
+    answers = [node.answer(3, 12, node.post(3, 12, METADATA)).controller_id for _ in range(4)]
+    assert answers == [1, 2, 2, 2]
+    assert dispatcher.stats.cache_hits == 2
+    other = m.MetadataRequest(topics=[])
+    assert node.answer(3, 12, node.post(3, 12, other)).controller_id == 3
+    assert node.answer(3, 11, node.post(3, 11, METADATA)).controller_id == 4
+    node.quorum.register(2, "other", 9092)
+    assert node.answer(3, 12, node.post(3, 12, METADATA)).controller_id == 5
+
+
+async def test_kept_answers_differ_by_how_the_node_is_reached(node: Node) -> None:
+    """Trap 15: the advertised address belongs to the connection, so does the cached answer."""
+
+    def handle(request: Any, context: Any) -> Any:
+        context.keep = True
+        return m.MetadataResponse(controller_id=context.told_address[1])
+
+    serve(node, handle, cacheable=True)
+    inside = CONNECTION._replace(local_port=1234)
+    assert node.answer(3, 12, node.post(3, 12, METADATA)).controller_id == 9092
+    assert node.answer(3, 12, node.post(3, 12, METADATA, connection=inside)).controller_id == 1234
+
+
+def test_cache_is_bounded() -> None:
+    image: Any = object()
+    cache = AnswerCache(max_bytes=100, max_answers=3)
+    assert cache.get(image, ("a",)) is None
+    cache.put(image, ("big",), b"x" * 101)
+    assert cache.get(image, ("big",)) is None
+    for name in "abcd":
+        cache.put(image, (name,), b"x" * 20)
+        cache.get(image, ("a",))
+    assert cache.get(image, ("a",)) is not None
+    assert cache.get(image, ("b",)) is None
+    cache.put(image, ("large",), b"x" * 90)
+    assert [name for name in ("a", "c", "d", "large") if cache.get(image, (name,))] == ["large"]
+    other: Any = object()
+    cache.put(other, ("late",), b"x")
+    assert cache.get(other, ("late",)) is None
