@@ -1,0 +1,113 @@
+"""Rules between keys: plain functions over a validated configuration, so that no single wrong field hides them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyralog.config.endpoints import Address
+from pyralog.config.schema import Config
+
+Finding = tuple[str, str]  # dotted path, message
+
+
+def cross_checks(config: Config) -> Iterator[Finding]:
+    """Contradictions that stop the start."""
+    yield from _quorum(config)
+    yield from _members(config)
+    yield from _addresses(config)
+    timeout = config.election_timeout
+    if timeout.min_ms > timeout.max_ms:
+        yield "election_timeout.min_ms", f"{timeout.min_ms} is more than max_ms ({timeout.max_ms})."
+    defaults = config.topics.defaults
+    if defaults.min_compaction_lag_ms > defaults.max_compaction_lag_ms:
+        low, high = defaults.min_compaction_lag_ms, defaults.max_compaction_lag_ms
+        yield "topics.defaults.min_compaction_lag_ms", f"{low} is more than max_compaction_lag_ms ({high})."
+    groups = config.groups
+    if groups.min_session_timeout_ms > groups.max_session_timeout_ms:
+        low, high = groups.min_session_timeout_ms, groups.max_session_timeout_ms
+        yield "groups.min_session_timeout_ms", f"{low} is more than max_session_timeout_ms ({high})."
+
+
+def _quorum(config: Config) -> Iterator[Finding]:
+    quorum, nodes = config.replication.quorum, len(config.node.cluster_nodes)
+    factor = quorum.replication_factor
+    for name in ("write_quorum", "read_quorum"):
+        value = getattr(quorum, name)
+        if value > factor:
+            yield f"replication.quorum.{name}", f"{value} is more than replication_factor ({factor})."
+    if factor > nodes:
+        count = f"{nodes} node{'' if nodes == 1 else 's'}"
+        yield "replication.quorum.replication_factor", f"{factor} is more than the cluster has nodes ({count})."
+    if config.transactions.state_min_isr > config.transactions.state_replication_factor:
+        low, high = config.transactions.state_min_isr, config.transactions.state_replication_factor
+        yield "transactions.state_min_isr", f"{low} is more than state_replication_factor ({high})."
+
+
+def _members(config: Config) -> Iterator[Finding]:
+    ids = [member.node_id for member in config.node.cluster_nodes]
+    if config.node.node_id not in ids:
+        yield "node.node_id", f"{config.node.node_id} is not in cluster_nodes ({', '.join(map(str, ids))})."
+    twice = sorted({node_id for node_id in ids if ids.count(node_id) > 1})
+    if twice:
+        yield "node.cluster_nodes", f"node {', '.join(map(str, twice))} is listed twice."
+    for node_id in config.node.peers:
+        if node_id not in ids:
+            yield "node.peers", f"node {node_id} is not in cluster_nodes ({', '.join(map(str, ids))})."
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    network = config.network
+    if network.advertised_address is not None and network.advertised_address.wildcard:
+        host = network.advertised_address.host
+        yield "network.advertised_address", f"clients cannot connect to {host}; name a host, or write auto."
+    seen: dict[Address, str] = {network.internal_address: "internal_address"}
+    for listener in network.client_listeners():
+        path = "network.listeners" if network.listeners else "network.listen_address"
+        if listener.advertised is not None and listener.advertised.wildcard and network.listeners:
+            yield path, f"{listener.name}: clients cannot connect to {listener.advertised.host}; name a host."
+        taken = next((name for other, name in seen.items() if _collide(other, listener.listen)), None)
+        if taken:
+            yield path, f"{listener.listen} is also {taken}; each needs a port of its own."
+        seen[listener.listen] = f"listener {listener.name}"
+    if network.admin_address is not None:
+        taken = next((name for other, name in seen.items() if _collide(other, network.admin_address)), None)
+        if taken:
+            yield "network.admin_address", f"{network.admin_address} is also {taken}; each needs a port of its own."
+
+
+def _collide(one: Address, other: Address) -> bool:
+    """Whether two addresses cannot both be listened on: same port, and the same host or every interface."""
+    if one.port != other.port or one.port == 0:
+        return False
+    return one.host == other.host or one.wildcard or other.wildcard
+
+
+def raised_read_quorum(config: Config) -> tuple[int, str] | None:
+    """The read quorum that elections need, with the warning, where the one given could miss an acknowledged write."""
+    quorum = config.replication.quorum
+    factor, write, read = quorum.replication_factor, quorum.write_quorum, quorum.read_quorum
+    if write + read > factor:
+        return None
+    needed = factor - write + 1
+    why = (
+        f"replication.quorum.read_quorum: {read} is raised to {needed}; with write_quorum {write} of "
+        f"{factor} replicas an election of {read} might miss an acknowledged write."
+    )
+    return needed, why
+
+
+def not_in_this_release(config: Config) -> Iterator[Finding]:
+    """Settings that are valid but that this release cannot honour: it refuses to start rather than pretend."""
+    members = len(config.node.cluster_nodes)
+    if members > 1:
+        yield (
+            "node.cluster_nodes",
+            f"this release runs a single node; {members} nodes come with a later one. Try --dev, or name one node.",
+        )
+    if config.node.data_dirs and tuple(config.node.data_dirs) != (config.node.data_dir,):
+        yield "node.data_dirs", "several data folders come with a later release; set data_dir alone."
+    for listener in config.network.listeners:
+        if listener.protocol != "PLAINTEXT":
+            yield "network.listeners", f"{listener.name}: {listener.protocol} comes with a later release."
+    if config.network.admin_address is not None:
+        yield "network.admin_address", "a separate HTTP port comes with a later release."

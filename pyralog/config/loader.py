@@ -1,0 +1,250 @@
+"""Puts a configuration together: defaults < profile < file < --dev < environment < --set, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pyralog.config.checks import cross_checks, raised_read_quorum
+from pyralog.config.defaults import DEVELOPMENT, PROFILES, computed, lookup, put
+from pyralog.config.document import Document, Path, read_document
+from pyralog.config.environment import Overlay, as_value, read_environment
+from pyralog.config.keys import ALIASES, all_keys, by_name, nearest, sections
+from pyralog.config.problems import NOWHERE, ConfigError, Place, Problem
+from pyralog.config.schema import Config, Origin
+from pyralog.config.units import shown
+
+MAX_FILE_BYTES = 4 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that holds, and what the operator should hear about it."""
+
+    config: Config
+    warnings: tuple[str, ...]
+
+
+def load(
+    file: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
+    dev: bool = False,
+) -> Loaded:
+    """Read file, environment and --set; ConfigError with every problem at once when anything is wrong."""
+    return _Load(file, environ or {}, settings, dev).run()
+
+
+@dataclass(slots=True)
+class _Load:
+    file: str | None
+    environ: Mapping[str, str]
+    settings: Sequence[str]
+    dev: bool
+    tree: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Path, Origin] = field(default_factory=dict)
+    document: Document = field(default_factory=Document)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def run(self) -> Loaded:
+        if self.file is not None:
+            self._read_file(self.file)
+        if self.dev:
+            self._dev()
+        self._overlay(read_environment(self.environ), "env")
+        self._overlay(self._settings(), "set")
+        self._underlay()
+        config = self._validate()
+        if config is not None:
+            self._cross_check(config)
+        if self.problems or config is None:
+            raise ConfigError(self.problems, self.file)
+        if (raised := raised_read_quorum(config)) is not None:
+            needed, why = raised
+            self.warnings.append(why)
+            quorum = config.replication.quorum.model_copy(update={"read_quorum": needed})
+            replication = config.replication.model_copy(update={"quorum": quorum})
+            config = config.model_copy(update={"replication": replication})
+        origins = {".".join(path): origin for path, origin in self.origins.items() if origin.kind != "default"}
+        return Loaded(config.with_origins(origins), tuple(self.warnings))
+
+    # -- layers -------------------------------------------------------------------------------------------------
+
+    def _read_file(self, name: str) -> None:
+        try:
+            with FilePath(name).open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            self.problems.append(Problem("", f"cannot be read: {error.strerror}"))
+            return
+        if len(data) > MAX_FILE_BYTES:
+            self.problems.append(Problem("", f"is larger than {MAX_FILE_BYTES // 1024**2} MiB"))
+            return
+        self.document = read_document(data, name)
+        self.problems += self.document.problems
+        self.tree = self.document.tree
+        for key_path, place in self.document.value_places.items():
+            self.origins[key_path] = Origin("file", f"{name}:{place}")
+        for alias, target in ALIASES.items():
+            self._move(alias, target)
+
+    def _move(self, alias: Path, target: Path) -> None:
+        """Take a section from its second place to its first, marks included; both at once is a mistake."""
+        if lookup(self.tree, alias) is None:
+            return
+        if lookup(self.tree, target) is not None:
+            place = self.document.key_places[alias]
+            other = self.document.key_places[target]
+            self.problems.append(Problem(".".join(alias), f"is the same key as {'.'.join(target)} at {other}", place))
+        parent = lookup(self.tree, alias[:-1])
+        put(self.tree, target, parent.pop(alias[-1]))
+        _rename(self.document.key_places, alias, target)
+        _rename(self.document.value_places, alias, target)
+        _rename(self.origins, alias, target)
+
+    def _dev(self) -> None:
+        node_id = self.environ.get("PYRALOG_NODE_ID") or lookup(self.tree, ("node", "node_id")) or 1
+        values = {**DEVELOPMENT, ("node", "cluster_nodes"): [node_id]}
+        self._overlay(Overlay(values=values, names=dict.fromkeys(values, "--dev")), "dev")
+
+    def _overlay(self, overlay: Overlay, kind: str) -> None:
+        self.problems += overlay.problems
+        self.warnings += overlay.warnings
+        for path, value in overlay.values.items():
+            name = overlay.names[path]
+            if not put(self.tree, path, value):
+                continue  # the file has a value where a section belongs; validation reports it
+            self.origins[path] = Origin(kind, name)
+
+    def _settings(self) -> Overlay:
+        overlay = Overlay()
+        for setting in self.settings:
+            name, mark, text = setting.partition("=")
+            place = Place(name="--set")
+            path = tuple(name.strip().split("."))
+            path = next((ALIASES[a] + path[len(a) :] for a in ALIASES if path[: len(a)] == a), path)
+            key = by_name().get(".".join(path))
+            if not mark:
+                overlay.problems.append(Problem("", f"{shown(setting)} is not KEY=VALUE", Place(name="--set")))
+            elif path in sections():
+                problem = Problem(".".join(path), "is a section; set one of its keys", place)
+                overlay.problems.append(problem)
+            elif key is None:
+                overlay.problems.append(Problem(".".join(path), _unknown(path), place))
+            else:
+                overlay.put(path, as_value(key, text), "--set")
+        return overlay
+
+    def _underlay(self) -> None:
+        """The profile and the computed defaults, where nothing else is set."""
+        profile = lookup(self.tree, ("profile",))
+        for path, value in PROFILES.get(profile if isinstance(profile, str) else "", {}).items():
+            if lookup(self.tree, path) is None and put(self.tree, path, value):
+                self.origins[path] = Origin("profile", f"profile {profile}")
+        for path, value in computed(self.tree, zero_config=self.file is None).items():
+            if put(self.tree, path, value):
+                self.origins[path] = Origin("default")
+
+    # -- checks -------------------------------------------------------------------------------------------------
+
+    def _validate(self) -> Config | None:
+        """The models' verdict, each error at its place; then, without the wrong keys, a configuration to check further."""
+        try:
+            return Config.model_validate(self._pruned())
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)
+        for detail in wrong:
+            self._translate(detail)
+        for detail in wrong:
+            _remove(self.tree, tuple(str(part) for part in detail["loc"]))
+        self._underlay()
+        try:
+            return Config.model_validate(self._pruned())
+        except ValidationError:
+            return None
+
+    def _pruned(self) -> dict[str, Any]:
+        """The tree without nulls for sections: an empty `storage:` in YAML means its defaults."""
+        empty = [path for path in sections() if lookup(self.tree, path[:-1]) is not None or len(path) == 1]
+        for path in sorted(empty, key=len):
+            parent = lookup(self.tree, path[:-1]) if len(path) > 1 else self.tree
+            if isinstance(parent, dict) and path[-1] in parent and parent[path[-1]] is None:
+                parent[path[-1]] = {}
+        return self.tree
+
+    def _translate(self, detail: ErrorDetails) -> None:
+        path = tuple(str(part) for part in detail["loc"])
+        kind, context = detail["type"], detail.get("ctx", {})
+        key = next((all_keys()[path[:n]] for n in range(len(path), 0, -1) if path[:n] in all_keys()), None)
+        if kind == "extra_forbidden":
+            self.problems.append(Problem(".".join(path), _unknown(path), self._place(path, of_key=True)))
+            return
+        given = lookup(self.tree, path)
+        value = shown(detail["input"] if given is None else given)
+        if kind in ("greater_than_equal", "less_than_equal") and key is not None:
+            message = f"{value} is out of range ({key.range})"
+        elif kind == "literal_error" and key is not None:
+            message = f"{value} is not {key.range}"
+        elif kind == "value_error":
+            message = str(context["error"])
+        elif path in sections():
+            message = f"{value} is not a section of keys"
+        elif kind == "string_too_short":
+            message = "must not be empty"
+        else:
+            message = f"{value}: {detail['msg']}"
+        self.problems.append(Problem(_readable(path), message + ".", self._place(path)))
+
+    def _cross_check(self, config: Config) -> None:
+        reported = {problem.path for problem in self.problems}
+        for name, message in cross_checks(config):
+            if name not in reported:
+                self.problems.append(Problem(name, message, self._place(tuple(name.split(".")))))
+
+    def _place(self, path: Path, *, of_key: bool = False) -> Place:
+        """Where the value (or the key) of a path was given."""
+        for n in range(len(path), 0, -1):
+            origin = self.origins.get(path[:n])
+            if origin is not None and origin.kind in ("env", "set", "dev"):
+                return Place(name=origin.where)
+            if origin is not None and origin.kind == "file":
+                break
+        for places in (
+            (self.document.key_places, self.document.value_places) if of_key else (self.document.value_places,)
+        ):
+            for n in range(len(path), 0, -1):
+                if path[:n] in places:
+                    return places[path[:n]]
+        return NOWHERE
+
+
+def _rename(places: dict[Path, Any], old: Path, new: Path) -> None:
+    """Note under the new path what was noted under the old one."""
+    for path in [path for path in places if path[: len(old)] == old]:
+        places[new + path[len(old) :]] = places.pop(path)
+
+
+def _remove(tree: dict[str, Any], path: Path) -> None:
+    """Take a wrong key out, so that the rest can still be checked. For a list item, the whole list goes."""
+    for n in range(len(path), 0, -1):
+        parent = lookup(tree, path[: n - 1]) if n > 1 else tree
+        if isinstance(parent, dict) and path[n - 1] in parent:
+            del parent[path[n - 1]]
+            return
+
+
+def _readable(path: Path) -> str:
+    """node.cluster_nodes[1] for an item of a list."""
+    return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path).lstrip(".")
+
+
+def _unknown(path: Path) -> str:
+    close = nearest(path)
+    return f'unknown key. Did you mean "{close}"?' if close else "unknown key."

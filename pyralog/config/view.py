@@ -1,0 +1,56 @@
+"""Configuration as handlers ask for it: the file and the cluster's dynamic configs together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pyralog.config.describe import ConfigEntry, describe_broker, describe_cluster, describe_topic, topic_value
+from pyralog.config.effective import BrokerDefaults
+from pyralog.config.rules import BROKER_RESOURCE
+from pyralog.config.schema import Config
+from pyralog.config.topics import TopicSettings
+
+
+class Image(Protocol):
+    """The part of the cluster image that holds configs."""
+
+    def config(self, resource_type: int, name: str) -> Mapping[str, str]:
+        """What is set for a resource."""
+        ...
+
+
+class ConfigurationView:
+    """Answers for any image; what the brokers' dynamic configs come to is worked out once for each change of them."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._node = str(config.node.node_id)
+        self._broker = BrokerDefaults(config)
+
+    def broker_defaults(self, image: Image) -> BrokerDefaults:
+        """What topics inherit under this image."""
+        cluster, node = image.config(BROKER_RESOURCE, ""), image.config(BROKER_RESOURCE, self._node)
+        if self._broker.cluster != cluster or self._broker.node != node:
+            self._broker = BrokerDefaults(self._config, cluster, node)
+        return self._broker
+
+    def settings(self, overrides: Mapping[str, str], image: Image) -> TopicSettings:
+        """What a topic with these overrides comes to."""
+        return self.broker_defaults(image).settings(overrides)
+
+    def topic(self, overrides: Mapping[str, str], image: Image) -> list[ConfigEntry]:
+        """Every topic config of a topic that sets `overrides` itself."""
+        return describe_topic(overrides, self.broker_defaults(image))
+
+    def topic_value(self, overrides: Mapping[str, str], name: str, image: Image) -> str:
+        """One of them, as text."""
+        return topic_value(name, overrides, self.broker_defaults(image))
+
+    def broker(self, image: Image) -> list[ConfigEntry]:
+        """Every broker config of this node."""
+        return describe_broker(self.broker_defaults(image))
+
+    def cluster(self, image: Image) -> list[ConfigEntry]:
+        """What is set for all brokers."""
+        return describe_cluster(self.broker_defaults(image))
