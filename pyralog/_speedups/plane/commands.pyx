@@ -97,7 +97,6 @@ cdef void move_start(Engine* e, Command* command) noexcept nogil:
         n = log_set_start(p.log, command.a, detached, DETACHED_AT_ONCE)
         for i in range(n):
             bases[i] = detached[i].base_offset
-            detached[i].refs += 1
             segment_release(p.log, detached[i])
         if n > 0:
             post_event(e, EVENT_DETACHED, p, 0, <const uint8_t*>bases, n * 8, 0, 0, 0)

@@ -3,7 +3,7 @@
 from libc.errno cimport ENOMEM, ENOSPC
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memmove
+from libc.string cimport memmove, strncpy
 
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.gate cimport answer_failed, gate_met, touch
@@ -381,6 +381,9 @@ cdef int sync_segment(Engine* e, Partition* p, Segment* segment) noexcept nogil:
         return -ENOSPC
     job.segment = segment
     job.offset = segment.next_offset
+    if p.log.dir_dirty:
+        strncpy(job.path, p.log.directory, sizeof(job.path) - 1)
+        p.log.dir_dirty = False
     e.syncs_in_flight += 1
     if e.limits.inline_sync:
         run_job(e, job)

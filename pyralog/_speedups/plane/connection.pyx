@@ -3,14 +3,14 @@
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy, memmove, memset
 
 from pyralog._speedups.plane.buffers cimport buffer_free, grown
 from pyralog._speedups.plane.commit cimport partition_unused
 from pyralog._speedups.plane.gate cimport deadline_clear, gate_releasable, output_end, resume_later, touch
 from pyralog._speedups.plane.ring cimport post_event
 from pyralog._speedups.plane.state cimport (
-    EVENT_CLOSED, EVENT_HANDOVER, EVENT_REQUEST,
+    EVENT_CLOSED, EVENT_CONNECTED, EVENT_GONE, EVENT_HANDOVER, EVENT_REQUEST,
     Connection, Engine, FileChunk, Partition,
 )
 from pyralog._speedups.segment cimport Segment, segment_acquire, segment_release
@@ -32,6 +32,10 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t send(int, const void*, size_t, int)
+    struct sockaddr:
+        pass
+    int getpeername(int, sockaddr*, unsigned int*)
+    int getsockname(int, sockaddr*, unsigned int*)
     int MSG_NOSIGNAL
     int MSG_MORE
     int MSG_DONTWAIT
@@ -44,6 +48,11 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef enum:
     SENDFILE_BYTES = 1 << 20
+    ADDRESS_BYTES = 28          # a sockaddr_in6; a sockaddr_in is shorter
+
+
+cdef inline int64_t connection_id(const Connection* c) noexcept nogil:
+    return <int64_t>(<uint64_t>c.generation << 32 | c.index)
 
 
 cdef Connection* connection_open(Engine* e, int fd) noexcept nogil:
@@ -113,6 +122,8 @@ cdef void connection_destroy(Engine* e, Connection* c) noexcept nogil:
     cdef uint32_t index = c.index
     if c.token != 0:
         post_event(e, EVENT_CLOSED, NULL, c.token, NULL, 0, 0, 0, 0)
+    if c.introduced:
+        post_event(e, EVENT_GONE, NULL, 0, NULL, 0, connection_id(c), 0, 0)
     unpark(e, c)
     drop_chunks(e, c, c.n_chunks)
     free(c.chunks)
@@ -266,6 +277,19 @@ cdef void connection_send(Engine* e, Connection* c) noexcept nogil:
 
 # --- the request that blocks a connection: with Python, or parked ---
 
+cdef void introduce(Engine* e, Connection* c) noexcept nogil:
+    """Tells Python the addresses of a connection before its first request."""
+    cdef uint8_t addresses[2 * ADDRESS_BYTES]
+    cdef unsigned int size = ADDRESS_BYTES
+    memset(addresses, 0, sizeof(addresses))
+    if c.fd >= 0:
+        getpeername(c.fd, <sockaddr*>addresses, &size)
+        size = ADDRESS_BYTES
+        getsockname(c.fd, <sockaddr*>(addresses + ADDRESS_BYTES), &size)
+    post_event(e, EVENT_CONNECTED, NULL, 0, addresses, sizeof(addresses), connection_id(c), c.principal, 0)
+    c.introduced = True
+
+
 cdef void forward(Engine* e, Connection* c, const uint8_t* frame, int64_t size, int32_t reason) noexcept nogil:
     """Python decides about this request; later ones of the connection wait, as they do in Kafka."""
     e.tokens += 1
@@ -273,7 +297,9 @@ cdef void forward(Engine* e, Connection* c, const uint8_t* frame, int64_t size, 
     c.blocked = True
     c.forwarded_ns = e.now_ns
     e.counters.requests_forwarded += 1
-    if post_event(e, EVENT_REQUEST, NULL, c.token, frame, size, <int64_t>c.generation << 32 | c.index, reason, 0) < 0:
+    if not c.introduced:
+        introduce(e, c)
+    if post_event(e, EVENT_REQUEST, NULL, c.token, frame, size, connection_id(c), reason, 0) < 0:
         connection_kill(e, c)
 
 

@@ -36,6 +36,8 @@ class EventKind:
     DETACHED = 5
     FAILED = 6
     CLOSED = 7
+    CONNECTED = 8
+    GONE = 9
 
 
 cdef class PartitionHandle:
@@ -376,12 +378,6 @@ cdef class PlaneEngine:
             free_event(event)
             event = following
         return out
-
-    def connection_fd(self, uint64_t id):
-        """The socket of a connection id as REQUEST events carry it, -1 when it is gone or virtual."""
-        cdef uint32_t index = <uint32_t>(id & 0xFFFFFFFFULL)
-        cdef Connection* c = self.e.connections[index] if index < self.e.n_connections else NULL
-        return c.fd if c != NULL and c.generation == <uint32_t>(id >> 32) else -1
 
     @property
     def failure(self):

@@ -263,6 +263,8 @@ cdef void run_job(Engine* e, Job* job) noexcept nogil:
     cdef int64_t began = monotonic_ns()
     if job.kind == JOB_SYNC:
         job.result = e.ops.fdatasync(e.ops.ctx, job.fd)
+        if job.result == 0 and job.path[0] != 0:    # files came or went: their names must survive too
+            job.result = e.ops.fsync_dir(e.ops.ctx, job.path)
     elif job.kind == JOB_INDEX:
         job.result = run_index(e.ops, job)
     elif job.kind == JOB_SNAPSHOT:

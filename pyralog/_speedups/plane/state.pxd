@@ -104,6 +104,7 @@ ctypedef struct Connection:
     bint writing                # EPOLLOUT is on
     bint listed                 # in Engine.touched
     bint resumable              # in Engine.resume
+    bint introduced             # Python knows its addresses
     bint large                  # its last request was large: read the length first
     uint64_t token              # of the forwarded request, 0 = none
     int64_t forwarded_ns
@@ -320,6 +321,8 @@ cdef enum:
     EVENT_DETACHED = 5          # partition, bytes = base offsets
     EVENT_FAILED = 6            # a = errno, partition: the log directory failed
     EVENT_CLOSED = 7            # token of a forwarded request whose connection is gone
+    EVENT_CONNECTED = 8         # a = connection, bytes = its peer's and its own socket address: before its first request
+    EVENT_GONE = 9              # a = connection that was introduced so
 
 
 ctypedef struct Command:

@@ -1,0 +1,384 @@
+"""The adapter between the event loop and the data plane: commands as coroutines, events as callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ipaddress
+import itertools
+import logging
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyralog._speedups.plane.driver import EventKind, PartitionHandle, PlaneEngine
+from pyralog._speedups.segment import PartitionLog
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.model import TopicPartition
+
+log = logging.getLogger(__name__)
+
+ThreadStarter = Callable[[str, Callable[[], None]], threading.Thread]
+
+ANONYMOUS = "User:ANONYMOUS"
+PERMIT_READ, PERMIT_WRITE, DENY_READ, DENY_WRITE = 1, 2, 4, 8
+
+# Why the plane forwarded a request (Forwarded.reason); the values of state.pxd.
+FORWARD_API, FORWARD_TOPIC, FORWARD_RECORDS = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSettings:
+    """What the plane must know of a topic's configuration; names follow Kafka's topic configs.
+
+    `compression` is -1 for `producer`, else the codec 0-4; `append_time` is message.timestamp.type=LogAppendTime.
+    """
+
+    max_message_bytes: int
+    append_time: bool
+    timestamp_before_max_ms: int
+    timestamp_after_max_ms: int
+    compression: int
+    compacted: bool
+    min_insync_replicas: int
+    flush_messages: int
+    flush_ms: int
+    segment_bytes: int
+    segment_ms: int
+    segment_jitter_ms: int
+    index_interval_bytes: int
+    segment_index_bytes: int
+    preallocate: bool
+    use_mmap: bool
+
+
+class PartitionSnapshot(NamedTuple):
+    """Offsets of a partition as the plane has them now."""
+
+    leader_epoch: int
+    log_start: int
+    high_watermark: int
+    last_stable: int
+    log_end: int
+    synced: int
+    size_bytes: int
+    failed: bool
+
+
+class SegmentInfo(NamedTuple):
+    """One segment; max_timestamp is -1 when it is empty."""
+
+    base_offset: int
+    next_offset: int
+    size_bytes: int
+    max_timestamp: int
+    max_timestamp_offset: int
+    created_ms: int
+
+
+class ProducerInfo(NamedTuple):
+    """One idempotent producer of a partition."""
+
+    producer_id: int
+    epoch: int
+    last_sequence: int
+    last_timestamp: int
+
+
+class ConnectionInfo(NamedTuple):
+    """A client connection as Python sees it; addresses are textual, without a zone."""
+
+    id: int
+    peer_host: str
+    peer_port: int
+    local_host: str
+    local_port: int
+    principal: str
+
+
+class Forwarded(NamedTuple):
+    """A request that the plane could not serve; `frame` has no length prefix."""
+
+    token: int
+    frame: bytes
+    connection: ConnectionInfo
+    reason: int
+
+
+class PlaneEvents:
+    """What the plane has to say to the rest of the node; app.py sets these before the plane starts."""
+
+    def __init__(self) -> None:
+        self.request: Callable[[Forwarded], None] = lambda _: None
+        self.closed: Callable[[int], None] = lambda _: None
+        self.handover: Callable[[socket.socket, bytes], None] = lambda taken, _: taken.close()
+        self.rolled: Callable[[TopicPartition, int], None] = lambda *_: None
+        self.detached: Callable[[TopicPartition, list[int]], None] = lambda *_: None
+        self.failed: Callable[[int, TopicPartition | None], None] = lambda *_: None
+
+
+def parse_address(raw: bytes) -> tuple[str, int]:
+    """Host and port of a sockaddr_in or sockaddr_in6; ("", 0) for anything else, such as a virtual connection."""
+    family = int.from_bytes(raw[:2], sys.byteorder)
+    port = int.from_bytes(raw[2:4], "big")
+    if family == socket.AF_INET:
+        return str(ipaddress.IPv4Address(raw[4:8])), port
+    if family == socket.AF_INET6:
+        address = ipaddress.IPv6Address(raw[8:24])
+        return str(address.ipv4_mapped or address), port
+    return "", 0
+
+
+class Plane:
+    """One data plane in front of one event loop. Coroutines raise KafkaError with the plane's error code."""
+
+    def __init__(self, engine: PlaneEngine) -> None:
+        self.engine = engine
+        self.events = PlaneEvents()
+        self._partitions: dict[TopicPartition, PartitionHandle] = {}
+        self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._cookies = itertools.count(1)
+        self._connections: dict[int, ConnectionInfo] = {}
+        self._frames: dict[int, bytes] = {}
+        self._principals: dict[str, int] = {ANONYMOUS: 0}
+        self._principal_names = [ANONYMOUS]
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # --- life ---
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver events on this loop from now on."""
+        self._loop = loop
+        loop.add_reader(self.engine.event_fd, self.deliver)
+
+    def start(
+        self, start_thread: Callable[[str, Callable[[], None]], threading.Thread], *, cold_threads: int = 1
+    ) -> None:
+        """Start the plane thread and its helpers."""
+        self._threads.append(start_thread("sync", self.engine.run_sync))
+        self._threads.extend(start_thread(f"cold-{i}", self.engine.run_cold) for i in range(cold_threads))
+        self._threads.append(start_thread("plane-0", self.engine.run))
+
+    def stop(self) -> None:
+        """End the threads and give every log back to its owner; open connections are closed."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.engine.event_fd)
+            self._loop = None
+        self.engine.stop()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self.engine.close()
+        for future in self._waiting.values():
+            future.cancel()
+        self._waiting.clear()
+        self._partitions.clear()
+
+    # --- events ---
+
+    def deliver(self) -> None:
+        """Take all events of the plane and hand each to whoever waits for it."""
+        for kind, handle, token, data, a, b, cookie in self.engine.events():
+            if kind == EventKind.REQUEST:
+                self._frames[token] = data
+                self.events.request(Forwarded(token, data, self._connections[a], b))
+            elif kind == EventKind.DONE:
+                self._done(cookie, a, data)
+            elif kind == EventKind.CONNECTED:
+                peer, local = parse_address(data[:28]), parse_address(data[28:])
+                self._connections[a] = ConnectionInfo(a, *peer, *local, self._principal_names[b])
+            elif kind == EventKind.GONE:
+                self._connections.pop(a, None)
+            elif kind == EventKind.CLOSED:
+                self._frames.pop(token, None)
+                self.events.closed(token)
+            elif kind == EventKind.HANDOVER:
+                self.events.handover(socket.socket(fileno=a), data)
+            elif kind == EventKind.FAILED:
+                self.events.failed(a, handle.key if handle is not None else None)
+            elif handle is not None and kind == EventKind.ROLLED:
+                self.events.rolled(handle.key, a)
+            elif handle is not None and kind == EventKind.DETACHED:
+                self.events.detached(handle.key, [base for (base,) in struct.iter_unpack("q", data)])
+
+    def _done(self, cookie: int, result: int, data: bytes) -> None:
+        future = self._waiting.pop(cookie, None)
+        if future is None or future.done():
+            return
+        if result < 0:
+            future.set_exception(KafkaError(_code(-result), "refused by the data plane"))
+        else:
+            future.set_result((result, data))
+
+    def _wait(self) -> tuple[int, asyncio.Future[tuple[int, bytes]]]:
+        future: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        cookie = next(self._cookies)
+        self._waiting[cookie] = future
+        return cookie, future
+
+    # --- partitions ---
+
+    def handle(self, tp: TopicPartition) -> PartitionHandle:
+        """The partition's handle; KafkaError(UNKNOWN_TOPIC_OR_PARTITION) when it is not hosted here."""
+        found = self._partitions.get(tp)
+        if found is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"{tp.topic}-{tp.partition} is not hosted here")
+        return found
+
+    def partitions(self) -> Iterable[TopicPartition]:
+        """What is hosted here."""
+        return self._partitions.keys()
+
+    def snapshot(self, tp: TopicPartition) -> PartitionSnapshot | None:
+        """Offsets as of now, or None when the partition is not hosted here."""
+        found = self._partitions.get(tp)
+        return PartitionSnapshot(*found.snapshot()) if found is not None else None
+
+    async def add_topic_partition(
+        self, tp: TopicPartition, topic_id: bytes, log: PartitionLog, leader_epoch: int, settings: PartitionSettings
+    ) -> None:
+        """Serve the partition from this log, which is the plane's until remove_partition."""
+        cookie, future = self._wait()
+        handle = self.engine.add_partition(
+            tp, tp.topic.encode(), topic_id, tp.partition, log, leader_epoch, dataclasses.asdict(settings), cookie
+        )
+        self._partitions[tp] = handle
+        await future
+
+    async def remove_partition(self, tp: TopicPartition) -> PartitionLog:
+        """Stop serving it; returns its log once nothing in the plane refers to it any more."""
+        handle = self.handle(tp)
+        cookie, future = self._wait()
+        del self._partitions[tp]
+        self.engine.remove_partition(handle, cookie)
+        await future
+        self.engine.forget_partition(handle)
+        return handle.log
+
+    async def configure(self, tp: TopicPartition, settings: PartitionSettings) -> None:
+        """Change the settings from the next cycle on."""
+        cookie, future = self._wait()
+        self.engine.configure(self.handle(tp), dataclasses.asdict(settings), cookie)
+        await future
+
+    async def lead(self, tp: TopicPartition, leader_epoch: int) -> None:
+        """Lead it in a later epoch."""
+        cookie, future = self._wait()
+        self.engine.lead(self.handle(tp), leader_epoch, cookie)
+        await future
+
+    async def move_log_start(self, tp: TopicPartition, offset: int) -> int:
+        """Raise the log start (never lowers it); returns it. OFFSET_OUT_OF_RANGE above the high watermark."""
+        cookie, future = self._wait()
+        self.engine.move_log_start(self.handle(tp), offset, cookie)
+        return (await future)[0]
+
+    async def segments(self, tp: TopicPartition) -> list[SegmentInfo]:
+        """All segments, oldest first; the last one is active."""
+        cookie, future = self._wait()
+        self.engine.segments(self.handle(tp), cookie)
+        return [SegmentInfo(*row) for row in struct.iter_unpack("6q", (await future)[1])]
+
+    async def locate_timestamp(self, tp: TopicPartition, timestamp: int) -> tuple[int, int, int] | None:
+        """(Segment base offset, position, length) to scan for the first record at or after it; None without one."""
+        cookie, future = self._wait()
+        self.engine.locate_timestamp(self.handle(tp), timestamp, cookie)
+        found, data = await future
+        return struct.unpack("3q", data) if found else None
+
+    async def producers(self, tp: TopicPartition) -> list[ProducerInfo]:
+        """The idempotent producers that the partition remembers."""
+        cookie, future = self._wait()
+        self.engine.producers(self.handle(tp), cookie)
+        return [ProducerInfo(*row) for row in struct.iter_unpack("4q", (await future)[1])]
+
+    async def expire_producers(self, tp: TopicPartition, not_after_ms: int) -> int:
+        """Forget producers whose last batch is older; returns how many."""
+        cookie, future = self._wait()
+        self.engine.expire_producers(self.handle(tp), not_after_ms, cookie)
+        return (await future)[0]
+
+    async def roll(self, tp: TopicPartition) -> None:
+        """Close the active segment and begin another."""
+        cookie, future = self._wait()
+        self.engine.roll(self.handle(tp), cookie)
+        await future
+
+    async def append(self, tp: TopicPartition, batch: bytes) -> int:
+        """Append a valid record batch; its base offset once it is written (and synced, where acks wait for that)."""
+        cookie, future = self._wait()
+        self.engine.append(self.handle(tp), batch, cookie)
+        return (await future)[0]
+
+    def traffic(self, tp: TopicPartition) -> tuple[int, int, int, int, int]:
+        """(bytes in, bytes out, records in, batches in, producers) since the partition was added."""
+        return self.handle(tp).traffic()
+
+    # --- requests ---
+
+    def principal_id(self, principal: str) -> int:
+        """The plane's number of a principal."""
+        if principal not in self._principals:
+            self._principals[principal] = len(self._principal_names)
+            self._principal_names.append(principal)
+        return self._principals[principal]
+
+    def permit(self, principal: str, topic: str, *, read: bool, write: bool) -> None:
+        """Let the plane decide by itself from now on, until revoke_permits."""
+        bits = (PERMIT_READ if read else DENY_READ) | (PERMIT_WRITE if write else DENY_WRITE)
+        self.engine.permit(self.principal_id(principal), topic.encode(), bits)
+
+    def revoke_permits(self) -> None:
+        """Forget all permits: ACLs have changed."""
+        self.engine.revoke_permits()
+
+    def resubmit(self, token: int, frame: bytes | None = None) -> None:
+        """Run the request (or this one instead) again; what the plane still does not know is answered as unknown."""
+        held = self._frames.pop(token, None)
+        if frame is None:
+            frame = held
+        if frame is not None:
+            self.engine.resubmit(token, frame)
+
+    def reply(self, token: int, frame: bytes | None) -> None:
+        """Answer a forwarded request with framed bytes; b"" sends nothing and goes on, None closes the connection."""
+        self._frames.pop(token, None)
+        if frame is None:
+            self.engine.close_connection(token)
+        else:
+            self.engine.reply(token, frame, False)
+
+    def close(self, token: int) -> None:
+        """Close the connection of a forwarded request without an answer."""
+        self.reply(token, None)
+
+    def install_answer(self, api_key: int, version: int, body: bytes) -> None:
+        """The plane serves this body by itself from now on."""
+        self.engine.install_answer(api_key, version, body)
+
+    # --- listening ---
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Accept client connections on a listening socket, which stays the caller's."""
+        listener.setblocking(False)
+        cookie, future = self._wait()
+        self.engine.listen(listener.fileno(), cookie)
+        await future
+
+    async def drain(self) -> int:
+        """Accept no more and answer what waits; returns how many connections are open."""
+        cookie, future = self._wait()
+        self.engine.drain(cookie)
+        return (await future)[0]
+
+
+def _code(value: int) -> ErrorCode:
+    try:
+        return ErrorCode(value)  # type: ignore[call-arg]
+    except ValueError:  # an errno
+        return ErrorCode.KAFKA_STORAGE_ERROR
