@@ -1,11 +1,9 @@
-"""What handlers of configurations share: the view of what is configured, rights, and asking for changes."""
+"""What handlers of configurations share: values of a topic, rights, and asking for changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pyralog.api.authorizer import Operation
 from pyralog.cluster.image import ResourceType
@@ -19,67 +17,13 @@ from pyralog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     from pyralog.api.context import Context
-    from pyralog.api.record_rules import RecordRules
-    from pyralog.cluster.image import ClusterImage
+    from pyralog.config.topics import TopicSettings
 
 
-class Source(IntEnum):
-    """Where a value comes from, by Kafka's numbers."""
-
-    TOPIC = 1
-    DYNAMIC_BROKER = 2
-    DYNAMIC_DEFAULT_BROKER = 3
-    STATIC_BROKER = 4
-    DEFAULT = 5
-    DYNAMIC_BROKER_LOGGER = 6
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigEntry:
-    """One configuration: the value in force, where it comes from, and what would hold in its stead.
-
-    `synonyms` are (name, value, source), strongest first; the first is the one in force. `kind` is Kafka's number of
-    the type.
-    """
-
-    name: str
-    value: str | None
-    source: Source
-    synonyms: tuple[tuple[str, str | None, Source], ...] = ()
-    read_only: bool = False
-    sensitive: bool = False
-    kind: int = 0
-    documentation: str | None = None
-
-
-class ConfigView(Protocol):
-    """What is configured, file and metadata log together."""
-
-    def topic(self, overrides: Mapping[str, str], image: ClusterImage) -> Sequence[ConfigEntry]:
-        """Every topic configuration of a topic that sets `overrides` itself."""
-        ...
-
-    def topic_value(self, overrides: Mapping[str, str], name: str, image: ClusterImage) -> str:
-        """One of them, as text."""
-        ...
-
-    def record_rules(self, topic: str, image: ClusterImage) -> RecordRules:
-        """What a topic demands of the records in its batches."""
-        ...
-
-    def broker(self, image: ClusterImage) -> Sequence[ConfigEntry]:
-        """Every broker configuration of this node."""
-        ...
-
-    def cluster(self, image: ClusterImage) -> Sequence[ConfigEntry]:
-        """What was set for all brokers."""
-        ...
-
-
-def topic_value(topic: str, name: str, context: Context) -> str:
-    """One configuration of an existing topic, as text."""
+def topic_settings(topic: str, context: Context) -> TopicSettings:
+    """What the configuration of an existing topic comes to."""
     overrides = context.image.config(ResourceType.TOPIC, topic)
-    return context.services.configs.topic_value(overrides, name, context.image)
+    return context.services.configs.settings(overrides, context.image)
 
 
 def refuse(operation: Operation, resource_type: int, name: str, context: Context) -> None:

@@ -20,11 +20,11 @@ from pyralog.api.producer_ids import ProducerIds
 from pyralog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
-    from pyralog.api.configs import ConfigView
     from pyralog.api.handler import Api
     from pyralog.api.logs import LocalLogs
     from pyralog.cluster.image import ClusterImage
     from pyralog.cluster.quorum import Quorum
+    from pyralog.config.view import ConfigurationView
     from pyralog.model import TopicPartition
     from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, Plane
     from pyralog.runtime import TaskScope, WorkPool
@@ -54,7 +54,7 @@ class Services:
     quorum: Quorum
     plane: Plane
     logs: LocalLogs
-    configs: ConfigView
+    configs: ConfigurationView
     scope: TaskScope
     work: WorkPool
     address_for: Callable[[ConnectionInfo], tuple[str, int]]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyralog._speedups import batch as headers
 from pyralog.errors import ErrorCode
 
+if TYPE_CHECKING:
+    from pyralog.config.topics import TopicSettings
+
 PRODUCERS_CODEC = -1
+NO_BOUND_MS = 2**63 - 1
 CODEC_BITS = 0x07
 SHOWN_RECORDS = 3  # offending records that an answer names, as in Kafka
 
@@ -33,6 +37,18 @@ class RecordRules:
         if self.compression not in (PRODUCERS_CODEC, codec):
             return True
         return codec != 0 and (self.compacted or self.before_max_ms is not None)
+
+
+def record_rules(settings: TopicSettings) -> RecordRules:
+    """The rules of a topic with these settings. LogAppendTime replaces the timestamps, so none of them is too old."""
+    bounded = not settings.append_time and settings.timestamp_before_max_ms < NO_BOUND_MS
+    return RecordRules(
+        compression=settings.compression,
+        level=settings.compression_level,
+        compacted=settings.compacted,
+        before_max_ms=settings.timestamp_before_max_ms if bounded else None,
+        max_record_bytes=settings.max_decompressed_message_bytes,
+    )
 
 
 class Examined(NamedTuple):

@@ -12,7 +12,7 @@ Contract
 from __future__ import annotations
 
 from pyralog.api.authorizer import Operation
-from pyralog.api.configs import topic_value
+from pyralog.api.configs import topic_settings
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
 from pyralog.api.topics import absent_topic, is_internal, led_partition
@@ -57,8 +57,8 @@ async def _delete(tp: TopicPartition, offset: int, context: Context) -> int:
     registration = led_partition(tp, context)
     if isinstance(registration, ErrorCode):
         raise KafkaError(registration)
-    policies = [policy.strip() for policy in topic_value(tp.topic, "cleanup.policy", context).split(",")]
-    if "compact" in policies and "delete" not in policies:
+    settings = topic_settings(tp.topic, context)
+    if settings.compacted and not settings.deletes:
         raise KafkaError(ErrorCode.POLICY_VIOLATION, "the topic is compacted: its records are not deleted by offset")
     snapshot = context.snapshot(tp)
     target = snapshot.high_watermark if offset == HIGH_WATERMARK else offset

@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pyralog.api.authorizer import Operation
-from pyralog.api.configs import ConfigEntry, Source, refuse
+from pyralog.api.configs import refuse
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
 from pyralog.api.loggers import check_node, logger_levels
 from pyralog.api.topics import absent_topic
 from pyralog.cluster.image import ResourceType
+from pyralog.config.describe import ConfigEntry
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import (
     DescribeConfigsRequest,
@@ -33,6 +34,8 @@ from pyralog.wire.messages import (
     DescribeConfigsResult,
     DescribeConfigsSynonym,
 )
+
+DYNAMIC_BROKER_LOGGER = 6  # Kafka's number of that source
 
 
 def handle(request: DescribeConfigsRequest, context: Context) -> DescribeConfigsResponse:
@@ -45,15 +48,27 @@ def _resource(
 ) -> DescribeConfigsResult:
     try:
         refuse(Operation.DESCRIBE_CONFIGS, resource.resource_type, resource.resource_name, context)
-        entries = _entries(resource.resource_type, resource.resource_name, context)
+        if resource.resource_type == ResourceType.BROKER_LOGGER:
+            configs = _loggers(resource.resource_name, context)
+        else:
+            entries = _entries(resource.resource_type, resource.resource_name, context)
+            configs = [_result(entry, request) for entry in entries]
     except KafkaError as error:
         return _failed(resource, error.code, error.why)
     wanted = set(resource.configuration_keys or ())
     return DescribeConfigsResult(
         resource_type=resource.resource_type,
         resource_name=resource.resource_name,
-        configs=[_result(entry, request) for entry in entries if not wanted or entry.name in wanted],
+        configs=[config for config in configs if not wanted or config.name in wanted],
     )
+
+
+def _loggers(name: str, context: Context) -> list[DescribeConfigsResourceResult]:
+    check_node(name, context.services.settings.node_id)
+    return [
+        DescribeConfigsResourceResult(name=logger, value=level, config_source=DYNAMIC_BROKER_LOGGER)
+        for logger, level in logger_levels().items()
+    ]
 
 
 def _entries(resource_type: int, name: str, context: Context) -> Iterable[ConfigEntry]:
@@ -69,9 +84,6 @@ def _entries(resource_type: int, name: str, context: Context) -> Iterable[Config
             why = f"Unexpected broker id, expected {node_id} or empty string, but received '{name}'"
             raise KafkaError(ErrorCode.INVALID_REQUEST, why)
         return configs.broker(context.image)
-    if resource_type == ResourceType.BROKER_LOGGER:
-        check_node(name, node_id)
-        return [ConfigEntry(logger, level, Source.DYNAMIC_BROKER_LOGGER) for logger, level in logger_levels().items()]
     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unsupported resource type: {resource_type}")
 
 

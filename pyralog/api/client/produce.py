@@ -20,10 +20,11 @@ from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
 from pyralog.api.authorizer import Operation
+from pyralog.api.configs import topic_settings
 from pyralog.api.context import Context
 from pyralog.api.forwarding import install_permits
 from pyralog.api.handler import Api, Done
-from pyralog.api.record_rules import Examined, RecordRules, examine
+from pyralog.api.record_rules import Examined, RecordRules, examine, record_rules
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.runtime import now_ms
@@ -66,7 +67,7 @@ def _looks(request: ProduceRequest, context: Context) -> list[Look]:
     for topic in request.topic_data:
         if topic.name not in context.image.topics or not context.allows(Operation.WRITE, topic.name):
             continue
-        rules = context.services.configs.record_rules(topic.name, context.image)
+        rules = record_rules(topic_settings(topic.name, context))
         for data in topic.partition_data:
             tp = TopicPartition(topic.name, data.index)
             if data.records and rules.concern(data.records) and context.services.plane.snapshot(tp) is not None:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
-
 from pyralog.api.authorizer import AllowAll, Operation, ResourceType
-from pyralog.api.configs import ConfigEntry, Source
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
 from pyralog.api.logs import FoundRecord
-from pyralog.api.record_rules import RecordRules
 from pyralog.api.registry import CLIENT_APIS
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
 from pyralog.cluster.records import ClusterRecord, FeatureLevelRecord
 from pyralog.cluster.requests import RegisterBroker, Request
+from pyralog.config.effective import BrokerDefaults
+from pyralog.config.rules import Rules
+from pyralog.config.schema import Config
+from pyralog.config.view import ConfigurationView
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import OffsetAndEpoch, TopicPartition
+from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
 from pyralog.runtime import TaskScope, WorkPool
 from pyralog.wire.protocol import API, decode_response, encode_request
 
@@ -262,60 +263,13 @@ def request_frame(key: int, version: int, body: bytes, client_id: str | None = "
     return head + body
 
 
-class FakeRules:
-    """The rules that the controller asks: a few topic keys, one of them a list."""
-
-    KNOWN = ("cleanup.policy", "retention.ms", "max.message.bytes", "compression.type")
-
-    def validate(self, resource_type: int, values: Mapping[str, str]) -> None:
-        for name, value in values.items():
-            if name not in self.KNOWN or value == "bad":
-                raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}")
-
-    def list_default(self, resource_type: int, name: str) -> str | None:
-        return "delete" if name == "cleanup.policy" else None
-
-
-class FakeConfigs:
-    """A view of two topic and two broker configurations."""
-
-    DEFAULTS = {"cleanup.policy": "delete", "retention.ms": "604800000"}
-
-    def __init__(self) -> None:
-        self.rules = RecordRules()
-
-    def topic(self, overrides: Mapping[str, str], image: ClusterImage) -> list[ConfigEntry]:
-        entries = []
-        for name, default in self.DEFAULTS.items():
-            synonyms: tuple[tuple[str, str | None, Source], ...] = (("log." + name, default, Source.DEFAULT),)
-            if name in overrides:
-                synonyms = ((name, overrides[name], Source.TOPIC), *synonyms)
-            entries.append(
-                ConfigEntry(name, synonyms[0][1], synonyms[0][2], synonyms, kind=5, documentation=f"about {name}")
-            )
-        return entries
-
-    def topic_value(self, overrides: Mapping[str, str], name: str, image: ClusterImage) -> str:
-        return overrides.get(name, self.DEFAULTS[name])
-
-    def record_rules(self, topic: str, image: ClusterImage) -> RecordRules:
-        return self.rules
-
-    def broker(self, image: ClusterImage) -> list[ConfigEntry]:
-        return [
-            ConfigEntry("num.partitions", "1", Source.DEFAULT, read_only=True),
-            ConfigEntry("ssl.key.password", "secret", Source.STATIC_BROKER, sensitive=True, kind=9),
-        ]
-
-    def cluster(self, image: ClusterImage) -> list[ConfigEntry]:
-        values = image.config(4, "")
-        return [ConfigEntry(name, value, Source.DYNAMIC_DEFAULT_BROKER) for name, value in values.items()]
-
-
-def make_node(scope: TaskScope, *, controller: ControllerSettings | None = None, **settings: Any) -> Node:
+def make_node(
+    scope: TaskScope, *, controller: ControllerSettings | None = None, config_tree: Any = None, **settings: Any
+) -> Node:
     """A node without topics."""
     plane = FakePlane()
-    quorum = FakeQuorum(FakeRules(), controller)
+    config = Config.model_validate(config_tree or {})
+    quorum = FakeQuorum(Rules(BrokerDefaults(config)), controller)
     quorum.listeners.append(plane.follow)
     logs = FakeLogs(plane)
     authorizer = settings.pop("authorizer", None) or AllowAll()
@@ -324,7 +278,7 @@ def make_node(scope: TaskScope, *, controller: ControllerSettings | None = None,
         quorum,  # type: ignore[arg-type]
         plane,  # type: ignore[arg-type]
         logs,
-        FakeConfigs(),
+        ConfigurationView(config),
         scope,
         WorkPool("test", 1),
         lambda connection: ("localhost", connection.local_port),

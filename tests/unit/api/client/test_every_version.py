@@ -1,0 +1,257 @@
+"""Every API in every version: requests that ask for little and for much are decoded, handled and encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pyralog.api.handler import Done
+from pyralog.api.registry import CLIENT_APIS
+from pyralog.cluster.requests import CreateTopics, NewTopic
+from pyralog.errors import ErrorCode
+from pyralog.model import TopicPartition
+from pyralog.net.plane import ProducerInfo, SegmentInfo
+from pyralog.wire import messages as m
+from pyralog.wire.protocol import API, encode_request, encode_response
+from tests.unit.api.fakes import Node, request_frame
+
+EVERY_VERSION = [
+    (key, version) for key, api in CLIENT_APIS.items() for version in range(api.min_version, api.max_version + 1)
+]
+FORWARDED_ONLY = (0, 1)
+
+
+def by_version(versions: dict[int, Any], version: int) -> Any:
+    """The entry of the highest version not above this one."""
+    return versions[max(known for known in versions if known <= version)]
+
+
+def full_request(key: int, version: int, node: Node) -> Any:
+    """A request of this API that names the topic "t", a missing one, and fills what the version has."""
+    topic_id = node.quorum.image.topics["t"].topic_id
+    match key:
+        case 0:
+            return m.ProduceRequest(
+                acks=-1,
+                topic_data=[
+                    m.TopicProduceData(name=name, partition_data=[m.PartitionProduceData(index=0, records=b"x")])
+                    for name in ("t", "missing")
+                ],
+            )
+        case 1:
+            by_id = {"topic_id": topic_id} if version >= 13 else {"topic": "t"}
+            return m.FetchRequest(
+                topics=[m.FetchRequestFetchTopic(partitions=[m.FetchRequestFetchPartition(partition=0)], **by_id)]
+            )
+        case 2:
+            stamps = [
+                -1,
+                -2,
+                5,
+                *by_version({1: [], 7: [-3], 8: [-3, -4], 9: [-3, -4, -5], 11: [-3, -4, -5, -6]}, version),
+            ]
+            return m.ListOffsetsRequest(
+                topics=[
+                    m.ListOffsetsTopic(
+                        name="t",
+                        partitions=[
+                            m.ListOffsetsPartition(partition_index=index, timestamp=stamp)
+                            for index, stamp in enumerate(stamps)
+                        ],
+                    )
+                ]
+            )
+        case 3:
+            topics = [m.MetadataRequestTopic(name="t"), m.MetadataRequestTopic(name="missing")]
+            if version >= 12:
+                topics.append(m.MetadataRequestTopic(name=None, topic_id=topic_id))
+                topics.append(m.MetadataRequestTopic(name=None, topic_id=bytes([9] * 16)))
+            return m.MetadataRequest(
+                topics=topics,
+                allow_auto_topic_creation=version < 4,
+                include_topic_authorized_operations=version >= 8,
+                include_cluster_authorized_operations=8 <= version <= 10,
+            )
+        case 18:
+            return m.ApiVersionsRequest(client_software_name="test", client_software_version="1.0")
+        case 19:
+            return m.CreateTopicsRequest(
+                topics=[
+                    m.CreatableTopic(name="new", num_partitions=2, replication_factor=1),
+                    m.CreatableTopic(
+                        name="placed",
+                        num_partitions=-1,
+                        replication_factor=-1,
+                        assignments=[m.CreatableReplicaAssignment(partition_index=0, broker_ids=[1])],
+                        configs=[m.CreatableTopicConfig(name="retention.ms", value="1000")],
+                    ),
+                    m.CreatableTopic(name="t", num_partitions=1, replication_factor=1),
+                    m.CreatableTopic(name="a/b", num_partitions=1, replication_factor=1),
+                ],
+                validate_only=version % 2 == 0,
+            )
+        case 20:
+            if version < 6:
+                return m.DeleteTopicsRequest(topic_names=["t", "missing"])
+            return m.DeleteTopicsRequest(
+                topics=[m.DeleteTopicState(topic_id=topic_id), m.DeleteTopicState(name="missing")]
+            )
+        case 21:
+            partitions = [m.DeleteRecordsPartition(partition_index=index, offset=-1) for index in (0, 99)]
+            return m.DeleteRecordsRequest(topics=[m.DeleteRecordsTopic(name="t", partitions=partitions)])
+        case 22:
+            return m.InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1000)
+        case 23:
+            partitions = [m.OffsetForLeaderPartition(partition=index, leader_epoch=0) for index in (0, 99)]
+            return m.OffsetForLeaderEpochRequest(
+                replica_id=-1 if version >= 3 else -2,
+                topics=[m.OffsetForLeaderTopic(topic="t", partitions=partitions)],
+            )
+        case 32:
+            return m.DescribeConfigsRequest(
+                resources=[
+                    m.DescribeConfigsResource(resource_type=kind, resource_name=name, configuration_keys=None)
+                    for kind, name in ((2, "t"), (2, "missing"), (4, "1"), (4, ""), (8, "1"), (16, "x"), (99, ""))
+                ],
+                include_synonyms=True,
+                include_documentation=version >= 3,
+            )
+        case 33:
+            configs = [m.AlterConfigsRequestAlterableConfig(name="retention.ms", value="5")]
+            return m.AlterConfigsRequest(
+                resources=[
+                    m.AlterConfigsRequestAlterConfigsResource(resource_type=2, resource_name=name, configs=configs)
+                    for name in ("t", "missing")
+                ]
+            )
+        case 35:
+            return m.DescribeLogDirsRequest(topics=[m.DescribableLogDirTopic(topic="t", partitions=[0, 99])])
+        case 37:
+            return m.CreatePartitionsRequest(
+                topics=[
+                    m.CreatePartitionsTopic(name="t", count=20, assignments=None),
+                    m.CreatePartitionsTopic(name="missing", count=20, assignments=None),
+                ]
+            )
+        case 44:
+            change = m.IncrementalAlterConfigsRequestAlterableConfig(name="retention.ms", config_operation=0, value="5")
+            return m.IncrementalAlterConfigsRequest(
+                resources=[
+                    m.IncrementalAlterConfigsRequestAlterConfigsResource(
+                        resource_type=2, resource_name=name, configs=[change]
+                    )
+                    for name in ("t", "missing")
+                ]
+            )
+        case 60:
+            return m.DescribeClusterRequest(
+                include_cluster_authorized_operations=True, include_fenced_brokers=version >= 2
+            )
+        case 61:
+            return m.DescribeProducersRequest(
+                topics=[m.DescribeProducersRequestTopicRequest(name="t", partition_indexes=[0, 99])]
+            )
+        case 74:
+            return m.ListConfigResourcesRequest(resource_types=[2, 4, 8, 16, 32] if version else [])
+        case 75:
+            return m.DescribeTopicPartitionsRequest(
+                topics=[m.DescribeTopicPartitionsRequestTopicRequest(name=name) for name in ("t", "missing")],
+                response_partition_limit=3,
+            )
+    raise AssertionError(f"no request for key {key}")
+
+
+async def with_topic(node: Node) -> Node:
+    await node.quorum.submit(CreateTopics((NewTopic("t", 10, 1),)))
+    tp = TopicPartition("t", 2)
+    node.plane.logs[tp].segments = [SegmentInfo(0, 10, 100, 7, 3, 0)]
+    node.plane.logs[tp].end = 10
+    node.logs.records[tp] = [(3, 7, 0)]
+    node.plane.logs[TopicPartition("t", 0)].producers = [ProducerInfo(1, 2, 3, 4)]
+    return node
+
+
+@pytest.mark.parametrize(("key", "version"), EVERY_VERSION)
+async def test_full_request(new_node: Callable[..., Node], key: int, version: int) -> None:
+    node = await with_topic(new_node(auto_create_topics=False))
+    token = node.post(key, version, full_request(key, version, node))
+    await node.settle()
+    if key in FORWARDED_ONLY:
+        assert node.plane.resubmitted == {token: None}
+        assert ("User:ANONYMOUS", "t") in node.plane.permits
+        return
+    answer = node.answer(key, version, token)
+    assert type(answer).__name__ == API[key].name + "Response"
+    assert node.plane.closed == []
+    assert getattr(answer, "error_code", 0) == 0
+
+
+@pytest.mark.parametrize(("key", "version"), EVERY_VERSION)
+async def test_empty_request(node: Node, key: int, version: int) -> None:
+    request = getattr(m, API[key].name + "Request")()
+    if key == 18:
+        request = m.ApiVersionsRequest(client_software_name="test", client_software_version="1.0")
+    if key == 22:
+        request.transactional_id = None
+    token = node.post(key, version, request)
+    await node.settle()
+    if key in FORWARDED_ONLY:
+        assert node.plane.resubmitted == {token: None}
+    else:
+        assert getattr(node.answer(key, version, token), "error_code", 0) == 0
+
+
+@pytest.mark.parametrize(("key", "version"), EVERY_VERSION)
+async def test_failure_is_well_formed(new_node: Callable[..., Node], key: int, version: int) -> None:
+    node = await with_topic(new_node())
+    api = CLIENT_APIS[key]
+    answer = api.fail(full_request(key, version, node), ErrorCode.UNKNOWN_SERVER_ERROR, None)
+    if answer is Done.CLOSE:
+        return
+    body = encode_response(key, version, answer)
+    assert b"\xff\xff" in body or (key == 35 and version < 3), "the error is nowhere in the answer"
+
+
+@pytest.mark.parametrize(("key", "version"), EVERY_VERSION)
+async def test_cut_request_never_answers_nonsense(new_node: Callable[..., Node], key: int, version: int) -> None:
+    """Trap 7: a body cut anywhere ends the connection and nothing else."""
+
+    node = await with_topic(new_node(auto_create_topics=False))
+    body = encode_request(key, version, full_request(key, version, node))
+    image = node.quorum.image
+    for size in range(len(body)):
+        token = node.send(request_frame(key, version, body[:size]))
+        assert node.plane.closed[-1:] == [token], f"cut at {size}"
+    assert node.dispatcher.stats.malformed == len(body)
+    assert node.quorum.image is image
+
+
+def test_table_is_that_of_the_single_node_broker() -> None:
+    """Trap 4: Fetch by topic id comes with Metadata by id. Trap 3: no Produce 12, no groups, no transactions yet."""
+    assert {api.name: api.advertised for api in CLIENT_APIS.values()} == {
+        "Produce": (0, 11),
+        "Fetch": (4, 18),
+        "ListOffsets": (1, 11),
+        "Metadata": (0, 13),
+        "ApiVersions": (0, 5),
+        "CreateTopics": (2, 7),
+        "DeleteTopics": (1, 6),
+        "DeleteRecords": (0, 2),
+        "InitProducerId": (0, 5),
+        "OffsetForLeaderEpoch": (2, 4),
+        "DescribeConfigs": (1, 4),
+        "AlterConfigs": (0, 2),
+        "DescribeLogDirs": (1, 5),
+        "CreatePartitions": (0, 3),
+        "IncrementalAlterConfigs": (0, 1),
+        "DescribeCluster": (0, 2),
+        "DescribeProducers": (0, 0),
+        "ListConfigResources": (0, 1),
+        "DescribeTopicPartitions": (0, 0),
+    }
+    for api in CLIENT_APIS.values():
+        assert API[api.key].min_version <= api.min_version
+        assert api.max_version <= API[api.key].max_version
+        assert api.name == API[api.key].name
