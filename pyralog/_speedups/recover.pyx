@@ -15,7 +15,7 @@ from pyralog._speedups.fileops cimport FileOps
 from pyralog._speedups.index cimport INDEX_ENTRY, SegmentIndex, index_cut, index_floor, index_key, index_load, index_value
 from pyralog._speedups.producers cimport ProducerBatch, ProducerTable, producers_append, producers_clear
 from pyralog._speedups.segment cimport (
-    BadRange, Log, PartitionLog, Segment, batch_producer, check, log_attach, segment_free, segment_index, segment_new,
+    BadRange, Log, PartitionLog, Segment, batch_producer, check, finish_times, log_attach, segment_free, segment_index, segment_new,
     segment_open, segment_path,
 )
 
@@ -552,6 +552,11 @@ def cut_indexes(PartitionLog log, int64_t i) -> None:
         result = l.ops.ftruncate(l.ops.ctx, fd, (index.disk_count + index.tail_written) * INDEX_ENTRY)
         l.ops.close(l.ops.ctx, fd)
         check(result, log.directory)
+
+
+def seal_times(PartitionLog log, int64_t i) -> None:
+    """Ends a closed segment's time index with its maximum."""
+    check(finish_times(segment_number(log, i)), log.directory)
 
 
 def set_next(PartitionLog log, int64_t i, int64_t next_offset) -> None:

@@ -142,6 +142,7 @@ cdef int segment_index(Log* log, Segment* segment, int64_t base_offset, int64_t 
 
 cdef int segment_open(Log* log, Segment* segment, int flags) noexcept nogil     # fd or -errno
 cdef int check(int64_t result, bytes path) except -1                # raises for -errno
+cdef int finish_times(Segment* segment) noexcept nogil              # 0 or -ENOMEM
 # What the producer table wants to know of a batch.
 cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nogil
 

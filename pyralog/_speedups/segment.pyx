@@ -1036,6 +1036,9 @@ cdef class PartitionLog:
     def mark_clean(self) -> None:
         self.log.dirty = False
 
+    def mark_dirty(self) -> None:
+        self.log.dirty = True
+
 
 cdef int write_index(Log* log, Segment* segment, bint sync) noexcept nogil:
     cdef IndexDelta delta
