@@ -1,4 +1,4 @@
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 class Files:
     """Python handle of a table of file operations; this base class is the real file system."""

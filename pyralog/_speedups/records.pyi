@@ -1,3 +1,3 @@
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 def walk(batch: Buffer) -> dict[str, int | bool]: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import pairwise
 
 from pyralog.model import OffsetAndEpoch
 
@@ -40,7 +41,7 @@ class LeaderEpochs:
         return True
 
     def end_offset(self, epoch: int, log_end: int) -> OffsetAndEpoch:
-        """The largest known epoch <= `epoch` and where it ends; UNDEFINED when the epoch is newer than all or unknown."""
+        """The largest known epoch <= `epoch` and where it ends; UNDEFINED when it is newer than all, or unknown."""
         if epoch < 0 or not self._entries or epoch > self.latest:
             return UNDEFINED
         if epoch == self.latest:
@@ -77,7 +78,7 @@ class LeaderEpochs:
 def parse_epochs(entries: Iterable[list[str]]) -> LeaderEpochs:
     """The inverse of LeaderEpochs.lines, each line split at spaces. ValueError when they do not ascend."""
     parsed = [(int(epoch), int(start)) for epoch, start in entries]
-    for before, after in zip(parsed, parsed[1:], strict=False):
+    for before, after in pairwise(parsed):
         if after[0] <= before[0] or after[1] <= before[1]:
             raise ValueError(f"leader epochs do not ascend: {before}, {after}")
     return LeaderEpochs(parsed)

@@ -118,7 +118,7 @@ def newest_record(
 
 
 def verify_range(path: Path, position: int, length: int, files: Files | None = None) -> int:
-    """Checks every batch of the range, checksums included; the number of batches. CorruptRecordError at the first bad."""
+    """Checks every batch of the range and its checksum; their number. CorruptRecordError at the first bad one."""
     n = 0
     with SegmentReader(path, files) as reader:
         for at in reader.positions(position, position + length):

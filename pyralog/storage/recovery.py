@@ -197,7 +197,7 @@ class _Opening:
         last = i == len(self.bases) - 1
         next_offset = self.bases[i] if last else self.bases[i + 1]
         offset_bytes, time_bytes = self._size(i, INDEX), self._size(i, TIMEINDEX)
-        # A closed segment ends its time index with its maximum; one without entries lost its file, or has no timestamps.
+        # A closed segment ends its time index with its maximum: an empty one was lost, or no record has a time.
         missing = not last and size > 0 and (time_bytes == 0 or (offset_bytes == 0 and size > 4 * self.interval_bytes))
         torn = bool(offset_bytes % _INDEX_ENTRY or time_bytes % _INDEX_ENTRY)
         entries = (0, 0) if missing or torn else (offset_bytes // _INDEX_ENTRY, time_bytes // _INDEX_ENTRY)
@@ -284,7 +284,7 @@ class _Opening:
         self.report.cut_bytes += size - end
 
     def _set_aside(self, i: int, begin: int, end: int) -> None:
-        """Copies what is about to be cut: good batches follow the bad one, and only the operator may throw them away."""
+        """Copies what is about to be cut: good batches follow the bad one; only the operator may throw them away."""
         name = f"{segment_name(self.bases[i], LOG)}.{begin}{QUARANTINE}"
         source = self.files.open(os.fsencode(self.directory / segment_name(self.bases[i], LOG)), os.O_RDONLY)
         try:
