@@ -271,7 +271,8 @@ cdef void connection_send(Engine* e, Connection* c) noexcept nogil:
         c.origin = c.sent
     if full != c.writing:
         connection_interest(e, c, c.reading, full)
-    if c.input.size > 0 and not c.blocked and connection_backlog(c) <= e.limits.max_output_bytes:
+    if c.stalled and connection_backlog(c) <= e.limits.max_output_bytes:
+        c.stalled = False
         resume_later(e, c)
 
 

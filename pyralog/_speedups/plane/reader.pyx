@@ -141,7 +141,7 @@ cdef void stash(Engine* e, Connection* c, const uint8_t* data, int64_t size) noe
         resume_later(e, c)
     put_raw(&c.input, data, size)
     c.frame_size = frame if large else 0
-    if not c.blocked and frame > 0 and size >= frame:
+    if not c.blocked and not c.stalled and frame > 0 and size >= frame:
         resume_later(e, c)
 
 
@@ -234,7 +234,10 @@ cdef int64_t process(Engine* e, Connection* c, uint8_t* data, int64_t size) noex
         if length < MIN_FRAME or length > e.limits.max_request_bytes:
             malformed(e, c)
             break
-        if size - at - 4 < length or connection_backlog(c) > e.limits.max_output_bytes:
+        if size - at - 4 < length:
+            break
+        if connection_backlog(c) > e.limits.max_output_bytes:
+            c.stalled = True
             break
         serve_frame(e, c, data + at + 4, length, False)
         at += length + 4
@@ -247,16 +250,16 @@ cdef void resume_one(Engine* e, Connection* c) noexcept nogil:
     cdef int64_t size = c.input.size
     cdef int64_t capacity = c.input.capacity
     cdef int64_t served
-    if c.dead or c.blocked or c.frame_size > 0:
+    if c.dead or c.blocked:
         return
-    c.input.data = NULL
-    c.input.size = 0
-    c.input.capacity = 0
-    if data != NULL:
+    if data != NULL and c.frame_size == 0:
+        c.input.data = NULL
+        c.input.size = 0
+        c.input.capacity = 0
         served = process(e, c, data, size)
         stash(e, c, data + served, size - served)
         retire(e, data, capacity)
-    if not c.resumable and not c.reading and not c.dead and connection_backlog(c) <= e.limits.max_output_bytes:
+    if not (c.reading or c.resumable or c.blocked or c.stalled or c.dead):
         connection_interest(e, c, True, c.writing)
 
 
@@ -347,7 +350,9 @@ cdef void connection_read(Engine* e, Connection* c) noexcept nogil:
     cdef int64_t budget = CYCLE_BYTES
     cdef int64_t n
     while budget > 0 and not c.dead:
-        if c.blocked or c.resumable or connection_backlog(c) > e.limits.max_output_bytes:
+        if connection_backlog(c) > e.limits.max_output_bytes:
+            c.stalled = True
+        if c.blocked or c.resumable or c.stalled:
             if at_end(c):
                 connection_kill(e, c)
             elif c.reading:

@@ -104,6 +104,7 @@ ctypedef struct Connection:
     bint writing                # EPOLLOUT is on
     bint listed                 # in Engine.touched
     bint resumable              # in Engine.resume
+    bint stalled                # not served further until some of its output has left
     bint introduced             # Python knows its addresses
     bint large                  # its last request was large: read the length first
     uint64_t token              # of the forwarded request, 0 = none
