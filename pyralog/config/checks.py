@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pyralog.config.endpoints import Address
 from pyralog.config.schema import Config
 
-Finding = tuple[str, str]  # dotted path, message
+
+class Finding(NamedTuple):
+    """A contradiction: the dotted path it is reported at, what is wrong, and the other keys it looked at."""
+
+    path: str
+    message: str
+    others: tuple[str, ...] = ()
+
+
+FACTOR = "replication.quorum.replication_factor"
+MEMBERS = "node.cluster_nodes"
 
 
 def cross_checks(config: Config) -> Iterator[Finding]:
@@ -17,15 +28,18 @@ def cross_checks(config: Config) -> Iterator[Finding]:
     yield from _addresses(config)
     timeout = config.election_timeout
     if timeout.min_ms > timeout.max_ms:
-        yield "election_timeout.min_ms", f"{timeout.min_ms} is more than max_ms ({timeout.max_ms})."
+        message = f"{timeout.min_ms} is more than max_ms ({timeout.max_ms})."
+        yield Finding("election_timeout.min_ms", message, ("election_timeout.max_ms",))
     defaults = config.topics.defaults
     if defaults.min_compaction_lag_ms > defaults.max_compaction_lag_ms:
         low, high = defaults.min_compaction_lag_ms, defaults.max_compaction_lag_ms
-        yield "topics.defaults.min_compaction_lag_ms", f"{low} is more than max_compaction_lag_ms ({high})."
+        message = f"{low} is more than max_compaction_lag_ms ({high})."
+        yield Finding("topics.defaults.min_compaction_lag_ms", message, ("topics.defaults.max_compaction_lag_ms",))
     groups = config.groups
     if groups.min_session_timeout_ms > groups.max_session_timeout_ms:
         low, high = groups.min_session_timeout_ms, groups.max_session_timeout_ms
-        yield "groups.min_session_timeout_ms", f"{low} is more than max_session_timeout_ms ({high})."
+        message = f"{low} is more than max_session_timeout_ms ({high})."
+        yield Finding("groups.min_session_timeout_ms", message, ("groups.max_session_timeout_ms",))
 
 
 def _quorum(config: Config) -> Iterator[Finding]:
@@ -34,45 +48,52 @@ def _quorum(config: Config) -> Iterator[Finding]:
     for name in ("write_quorum", "read_quorum"):
         value = getattr(quorum, name)
         if value > factor:
-            yield f"replication.quorum.{name}", f"{value} is more than replication_factor ({factor})."
+            message = f"{value} is more than replication_factor ({factor})."
+            yield Finding(f"replication.quorum.{name}", message, (FACTOR, MEMBERS))
     if factor > nodes:
         count = f"{nodes} node{'' if nodes == 1 else 's'}"
-        yield "replication.quorum.replication_factor", f"{factor} is more than the cluster has nodes ({count})."
+        yield Finding(FACTOR, f"{factor} is more than the cluster has nodes ({count}).", (MEMBERS,))
     if config.transactions.state_min_isr > config.transactions.state_replication_factor:
         low, high = config.transactions.state_min_isr, config.transactions.state_replication_factor
-        yield "transactions.state_min_isr", f"{low} is more than state_replication_factor ({high})."
+        message = f"{low} is more than state_replication_factor ({high})."
+        yield Finding("transactions.state_min_isr", message, ("transactions.state_replication_factor", MEMBERS))
 
 
 def _members(config: Config) -> Iterator[Finding]:
     ids = [member.node_id for member in config.node.cluster_nodes]
     if config.node.node_id not in ids:
-        yield "node.node_id", f"{config.node.node_id} is not in cluster_nodes ({', '.join(map(str, ids))})."
+        message = f"{config.node.node_id} is not in cluster_nodes ({', '.join(map(str, ids))})."
+        yield Finding("node.node_id", message, (MEMBERS,))
     twice = sorted({node_id for node_id in ids if ids.count(node_id) > 1})
     if twice:
-        yield "node.cluster_nodes", f"node {', '.join(map(str, twice))} is listed twice."
+        yield Finding(MEMBERS, f"node {', '.join(map(str, twice))} is listed twice.")
     for node_id in config.node.peers:
         if node_id not in ids:
-            yield "node.peers", f"node {node_id} is not in cluster_nodes ({', '.join(map(str, ids))})."
+            message = f"node {node_id} is not in cluster_nodes ({', '.join(map(str, ids))})."
+            yield Finding("node.peers", message, (MEMBERS,))
 
 
 def _addresses(config: Config) -> Iterator[Finding]:
     network = config.network
     if network.advertised_address is not None and network.advertised_address.wildcard:
         host = network.advertised_address.host
-        yield "network.advertised_address", f"clients cannot connect to {host}; name a host, or write auto."
+        yield Finding("network.advertised_address", f"clients cannot connect to {host}; name a host, or write auto.")
     seen: dict[Address, str] = {network.internal_address: "internal_address"}
     for listener in network.client_listeners():
         path = "network.listeners" if network.listeners else "network.listen_address"
         if listener.advertised is not None and listener.advertised.wildcard and network.listeners:
-            yield path, f"{listener.name}: clients cannot connect to {listener.advertised.host}; name a host."
+            host = listener.advertised.host
+            yield Finding(path, f"{listener.name}: clients cannot connect to {host}; name a host.")
         taken = next((name for other, name in seen.items() if _collide(other, listener.listen)), None)
         if taken:
-            yield path, f"{listener.listen} is also {taken}; each needs a port of its own."
+            message = f"{listener.listen} is also {taken}; each needs a port of its own."
+            yield Finding(path, message, ("network.internal_address",))
         seen[listener.listen] = f"listener {listener.name}"
     if network.admin_address is not None:
         taken = next((name for other, name in seen.items() if _collide(other, network.admin_address)), None)
         if taken:
-            yield "network.admin_address", f"{network.admin_address} is also {taken}; each needs a port of its own."
+            message = f"{network.admin_address} is also {taken}; each needs a port of its own."
+            yield Finding("network.admin_address", message, ("network.listen_address", "network.internal_address"))
 
 
 def _collide(one: Address, other: Address) -> bool:
@@ -100,14 +121,13 @@ def not_in_this_release(config: Config) -> Iterator[Finding]:
     """Settings that are valid but that this release cannot honour: it refuses to start rather than pretend."""
     members = len(config.node.cluster_nodes)
     if members > 1:
-        yield (
-            "node.cluster_nodes",
-            f"this release runs a single node; {members} nodes come with a later one. Try --dev, or name one node.",
-        )
+        message = f"this release runs a single node; {members} nodes come with a later one. Try --dev."
+        yield Finding(MEMBERS, message)
     if config.node.data_dirs and tuple(config.node.data_dirs) != (config.node.data_dir,):
-        yield "node.data_dirs", "several data folders come with a later release; set data_dir alone."
+        yield Finding("node.data_dirs", "several data folders come with a later release; set data_dir alone.")
     for listener in config.network.listeners:
         if listener.protocol != "PLAINTEXT":
-            yield "network.listeners", f"{listener.name}: {listener.protocol} comes with a later release."
+            message = f"{listener.name}: {listener.protocol} comes with a later release."
+            yield Finding("network.listeners", message)
     if config.network.admin_address is not None:
-        yield "network.admin_address", "a separate HTTP port comes with a later release."
+        yield Finding("network.admin_address", "a separate HTTP port comes with a later release.")

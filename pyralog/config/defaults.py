@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyralog.config.document import Path
 from pyralog.config.endpoints import split_list
+from pyralog.config.marks import Path
 from pyralog.config.units import duration, whole
 
 MIB = 1024**2

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from pyralog.config.marks import BOOL, FLOAT, INT, NULL, Document, Path, plain
 from pyralog.config.problems import Place, Problem
-
-Path = tuple[str, ...]
 
 # A file of ten thousand values is a mistake or an attack (aliases multiply), not a configuration.
 MAX_NODES = 10_000
 MAX_DEPTH = 20
-
-
-@dataclass(slots=True)
-class Document:
-    """A file's tree, the places of its keys and of its values, and what is wrong with its form."""
-
-    tree: dict[str, Any] = field(default_factory=dict)
-    key_places: dict[Path, Place] = field(default_factory=dict)
-    value_places: dict[Path, Place] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,14 +21,10 @@ class _Loader(yaml.SafeLoader):
 
 
 _DIGITS = "-+0123456789"
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list(_DIGITS))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
-    list(_DIGITS + "."),
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", NULL, ["~", "n", "N", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", BOOL, list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", INT, list(_DIGITS))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list(_DIGITS + "."))
 
 
 def read_document(data: bytes, name: str) -> Document:
@@ -77,8 +60,8 @@ def read_document(data: bytes, name: str) -> Document:
     return document
 
 
-def scalar(text: str) -> Any:
-    """The value of a plain YAML scalar, or of a bracketed list or map: for environment variables and --set."""
+def bracketed(text: str) -> Any:
+    """The value of a bracketed list or map of a variable; the text itself where it is none."""
     document = Document()
     loader = _Loader(text)
     try:
@@ -89,8 +72,6 @@ def scalar(text: str) -> Any:
         loader.dispose()
     if node is None:
         return text
-    if isinstance(node, yaml.ScalarNode) and node.style is None:
-        return _plain(node) if "\n" not in text else text
     value = _Builder(document).value(node, ())
     return text if document.problems else value
 
@@ -147,21 +128,17 @@ def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _plain(node: yaml.ScalarNode) -> Any:
-    """The value of a scalar node; strings with JSON's surrogate pairs are joined."""
+def _text(node: yaml.ScalarNode) -> Any:
+    """The value of a scalar node; in strings, JSON's surrogate pairs are joined."""
     value: str = node.value
-    match node.tag.rpartition(":")[2]:
-        case "null":
-            return None
-        case "bool":
-            return value.lower() == "true"
-        case "int":
-            return int(value)
-        case "float":
-            return float(value)
+    if node.tag != "tag:yaml.org,2002:str":
+        return plain(value)
     if any("\ud800" <= char <= "\udfff" for char in value):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
+
+
+_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
 
 
 class _Builder:
@@ -179,15 +156,15 @@ class _Builder:
                 self._problem(path, "too many or too deeply nested values", _place(node))
             return None
         self._document.value_places.setdefault(path, _place(node))
+        if node.tag not in _TAGS:
+            self._problem(path, f"tag {node.tag} is not allowed", _place(node))
+            return None
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, str(index))) for index, item in enumerate(node.value)]
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            self._problem(path, f"tag {node.tag} is not allowed", _place(node))
-            return None
         assert isinstance(node, yaml.ScalarNode)  # there are three kinds
-        return _plain(node)
+        return _text(node)
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         """A mapping; a key given twice is a problem, and its first value stays."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyralog.config.document import Path, scalar
 from pyralog.config.kafka_names import PREFIX, read_kafka
 from pyralog.config.keys import Key, by_env_name
+from pyralog.config.marks import Path, scalar
 from pyralog.config.problems import Problem
 
 # Read elsewhere, so no key and no typo: log filters, the admin command's address, and the image's topics.

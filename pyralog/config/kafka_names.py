@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyralog.config.document import Path
 from pyralog.config.endpoints import Address, Listener, parse_address, split_list
 from pyralog.config.keys import KafkaName, Key, by_kafka_name
+from pyralog.config.marks import Path
 from pyralog.config.problems import Place, Problem
 from pyralog.config.units import shown, whole
 

@@ -150,6 +150,14 @@ def sections() -> frozenset[tuple[str, ...]]:
 
 def nearest(path: tuple[str, ...]) -> str | None:
     """What an unknown key was meant to be: a sibling by its short name, else any key by its dotted path."""
+    found = _nearest(path)
+    parent = ".".join(path[:-1])
+    if found is not None and parent and found.rpartition(".")[0] == parent:
+        return found.rpartition(".")[2]
+    return found
+
+
+def _nearest(path: tuple[str, ...]) -> str | None:
     wrong, parent = path[-1], path[:-1]
     whole_path = ".".join(path)
     if (known := by_kafka_name().get(whole_path) or by_kafka_name().get(wrong)) is not None:

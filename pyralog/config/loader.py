@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 
 from pyralog.config.checks import cross_checks, raised_read_quorum
 from pyralog.config.defaults import DEVELOPMENT, PROFILES, computed, lookup, put
-from pyralog.config.document import Document, Path, read_document
 from pyralog.config.environment import Overlay, as_value, read_environment
 from pyralog.config.keys import ALIASES, all_keys, by_name, nearest, sections
+from pyralog.config.marks import Document, Path
 from pyralog.config.problems import NOWHERE, ConfigError, Place, Problem
 from pyralog.config.schema import Config, Origin
 from pyralog.config.units import shown
@@ -28,6 +28,11 @@ class Loaded:
 
     config: Config
     warnings: tuple[str, ...]
+    places: Mapping[str, Place]
+
+    def place(self, path: str) -> Place:
+        """Where the value of a dotted path was given."""
+        return self.places.get(path, NOWHERE)
 
 
 def load(
@@ -52,6 +57,7 @@ class _Load:
     document: Document = field(default_factory=Document)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)
 
     def run(self) -> Loaded:
         if self.file is not None:
@@ -73,7 +79,8 @@ class _Load:
             replication = config.replication.model_copy(update={"quorum": quorum})
             config = config.model_copy(update={"replication": replication})
         origins = {".".join(path): origin for path, origin in self.origins.items() if origin.kind != "default"}
-        return Loaded(config.with_origins(origins), tuple(self.warnings))
+        places = {name: self._place(tuple(name.split("."))) for name in origins}
+        return Loaded(config.with_origins(origins), tuple(self.warnings), places)
 
     # -- layers -------------------------------------------------------------------------------------------------
 
@@ -87,6 +94,8 @@ class _Load:
         if len(data) > MAX_FILE_BYTES:
             self.problems.append(Problem("", f"is larger than {MAX_FILE_BYTES // 1024**2} MiB"))
             return
+        from pyralog.config.document import read_document  # yaml is slow to import; without a file it is not needed
+
         self.document = read_document(data, name)
         self.problems += self.document.problems
         self.tree = self.document.tree
@@ -155,9 +164,9 @@ class _Load:
     # -- checks -------------------------------------------------------------------------------------------------
 
     def _validate(self) -> Config | None:
-        """The models' verdict, each error at its place; then, without the wrong keys, a configuration to check further."""
+        """Report what the models refuse; a configuration without the wrong keys, so that the rest is checked too."""
         try:
-            return Config.model_validate(self._pruned())
+            return Config.model_validate(self._filled())
         except ValidationError as error:
             wrong = error.errors(include_url=False)
         for detail in wrong:
@@ -166,24 +175,28 @@ class _Load:
             _remove(self.tree, tuple(str(part) for part in detail["loc"]))
         self._underlay()
         try:
-            return Config.model_validate(self._pruned())
+            return Config.model_validate(self._filled())
         except ValidationError:
             return None
 
-    def _pruned(self) -> dict[str, Any]:
-        """The tree without nulls for sections: an empty `storage:` in YAML means its defaults."""
-        empty = [path for path in sections() if lookup(self.tree, path[:-1]) is not None or len(path) == 1]
-        for path in sorted(empty, key=len):
-            parent = lookup(self.tree, path[:-1]) if len(path) > 1 else self.tree
-            if isinstance(parent, dict) and path[-1] in parent and parent[path[-1]] is None:
-                parent[path[-1]] = {}
+    def _filled(self) -> dict[str, Any]:
+        """The tree with every section in it, as an empty one where it is left out or null (`storage:` alone).
+
+        So one schema validates everything at once; a section of its own would cost a schema of its own at start.
+        """
+        for path in sorted(sections(), key=len):
+            if lookup(self.tree, path) is None:
+                put(self.tree, path, {})
         return self.tree
 
     def _translate(self, detail: ErrorDetails) -> None:
         path = tuple(str(part) for part in detail["loc"])
         kind, context = detail["type"], detail.get("ctx", {})
         key = next((all_keys()[path[:n]] for n in range(len(path), 0, -1) if path[:n] in all_keys()), None)
+        self.damaged.add(".".join(path[: len(key.path)] if key else path))
         if kind == "extra_forbidden":
+            meant = nearest(path) or ""
+            self.damaged.update((meant, ".".join((*path[:-1], meant))))
             self.problems.append(Problem(".".join(path), _unknown(path), self._place(path, of_key=True)))
             return
         given = lookup(self.tree, path)
@@ -203,10 +216,11 @@ class _Load:
         self.problems.append(Problem(_readable(path), message + ".", self._place(path)))
 
     def _cross_check(self, config: Config) -> None:
-        reported = {problem.path for problem in self.problems}
-        for name, message in cross_checks(config):
-            if name not in reported:
-                self.problems.append(Problem(name, message, self._place(tuple(name.split(".")))))
+        """Rules between keys. A key that is wrong already, or was meant by a misspelt one, explains nothing more."""
+        for finding in cross_checks(config):
+            if self.damaged.isdisjoint((finding.path, *finding.others)):
+                place = self._place(tuple(finding.path.split(".")))
+                self.problems.append(Problem(finding.path, finding.message, place))
 
     def _place(self, path: Path, *, of_key: bool = False) -> Place:
         """Where the value (or the key) of a path was given."""

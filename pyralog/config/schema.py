@@ -1,7 +1,5 @@
 """The configuration tree: one frozen section for each component, every key with type, range, default and synonyms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple
@@ -222,7 +220,7 @@ class Config(Section):
         """Source of each key that is not at its default, by dotted path."""
         return self._origins
 
-    def with_origins(self, origins: Mapping[str, Origin]) -> Config:
+    def with_origins(self, origins: Mapping[str, Origin]) -> "Config":
         """This configuration, remembering where its values came from."""
         copy = self.model_copy()
         copy._origins = MappingProxyType(dict(origins))

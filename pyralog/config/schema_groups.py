@@ -1,7 +1,5 @@
 """Keys of consumer groups and transactions: checked and kept now, read by the coordinators when they arrive."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

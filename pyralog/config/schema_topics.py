@@ -1,7 +1,5 @@
 """Keys of topics: how they are made, and the defaults of their configs."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
