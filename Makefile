@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 .PHONY: build run test lint bench compat fuzz clean
 
-build: $(BIN)/python
+build: $(BIN)/.ready
 	$(BIN)/python setup.py -q build_ext --inplace
 
 run: build
@@ -13,8 +13,12 @@ run: build
 test: build
 	$(BIN)/python -m pytest -q
 
-lint:
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.stubtest
 
 bench: build
 	$(BIN)/python -m tests.benchmarks.run
@@ -22,10 +26,10 @@ bench: build
 compat: build
 	$(BIN)/python -m compat.run
 
-fuzz:
+fuzz: build
 	$(BIN)/python -m tests.fuzz.run
 
-$(BIN)/python: pyproject.toml
+$(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -e '.[test]'
 	@touch $@

@@ -47,6 +47,7 @@ setup(
     ext_modules=cythonize(
         extensions(),
         annotate=DEBUG,
+        nthreads=0 if ONLY else min(4, os.cpu_count() or 1),
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,

@@ -3,7 +3,7 @@ from pyralog._speedups.fileops import Files
 KINDS: tuple[str, ...]
 
 class FaultFiles(Files):
-    """The real files, with faults; `forgetful` ones remember what was not synced, so that power_loss() takes it back."""
+    """The real files, with faults; `forgetful` ones can take back what was not synced (power_loss)."""
 
     counts: dict[str, int]
     broken: list[BaseException]

@@ -1,9 +1,10 @@
-from typing import Protocol
+from typing import Protocol, Self, type_check_only
 
 from typing_extensions import Buffer
 
 from pyralog._speedups.fileops import Files
 
+@type_check_only
 class Config(Protocol):
     @property
     def segment_bytes(self) -> int: ...
@@ -25,7 +26,7 @@ class PartitionLog:
 
     directory: bytes
 
-    def __init__(self, directory: bytes, files: Files, config: Config) -> None: ...
+    def __new__(cls, directory: bytes, files: Files, config: Config) -> Self: ...
     def configure(self, config: Config) -> None: ...
     @property
     def log_start(self) -> int: ...

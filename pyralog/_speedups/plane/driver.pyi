@@ -1,4 +1,4 @@
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from typing_extensions import Buffer
 
@@ -24,8 +24,8 @@ class PartitionHandle:
 
 class PlaneEngine:
     closed: bool
-    def __init__(
-        self,
+    def __new__(
+        cls,
         files: Files,
         *,
         max_connections: int = 10000,
@@ -42,7 +42,7 @@ class PlaneEngine:
         inline_sync: bool = False,
         cache_bytes: int = 67108864,
         cache_ms: int = 10,
-    ) -> None: ...
+    ) -> Self: ...
     def run(self) -> None: ...
     def run_sync(self) -> None: ...
     def run_cold(self) -> None: ...
