@@ -1,12 +1,13 @@
 """The end of a cycle for the partitions: write what was collected, move the high watermark, release answers, group sync."""
 
-from libc.errno cimport ENOMEM, ENOSPC
+from libc.errno cimport EMFILE, ENFILE, ENOMEM, ENOSPC
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, strncpy
 
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.gate cimport answer_failed, gate_met, touch
+from pyralog._speedups.plane.partition cimport close_idle
 from pyralog._speedups.plane.ring cimport free_job, histogram_add, post_event, run_job, submit_job
 from pyralog._speedups.plane.state cimport (
     E_KAFKA_STORAGE_ERROR, EVENT_DONE, EVENT_FAILED, EVENT_ROLLED,
@@ -229,21 +230,22 @@ cdef int write_pending(Engine* e, Partition* p) noexcept nogil:
     cdef int fit
     cdef int rc
     cdef bint rolled = False
+    cdef bint starved = False
     while done < p.n_pending:
         fit = log_fit(p.log, p.pending + done, p.n_pending - done, e.now_ms)
-        if fit == 0:
-            if rolled:
-                fit = 1     # a batch larger than a segment has one to itself
-            else:
-                rc = roll(e, p)
-                if rc < 0:
-                    return rc
-                rolled = True
-                continue
-        rc = log_append(p.log, p.pending + done, fit, e.now_ms)
-        e.counters.writes += 1
+        if fit == 0 and rolled:
+            fit = 1         # a batch larger than a segment has one to itself
+        rc = log_append(p.log, p.pending + done, fit, e.now_ms) if fit > 0 else roll(e, p)
+        if (rc == -EMFILE or rc == -ENFILE) and not starved:
+            starved = True  # nothing was written: make room and try once more
+            close_idle(e, e.now_ms)
+            continue
         if rc < 0:
             return rc
+        if fit == 0:
+            rolled = True
+            continue
+        e.counters.writes += 1
         rolled = False
         done += fit
     return 0
@@ -311,7 +313,12 @@ cdef void flush_partition(Engine* e, Partition* p) noexcept nogil:
     rc = -e.failure if e.failed else write_pending(e, p)
     if rc < 0:
         e.counters.write_failures += 1
-        engine_fail(e, p, -rc)
+        if rc == -EMFILE or rc == -ENFILE:
+            # The disk is well, but the producer table is ahead of the log now: this partition is done for until a restart.
+            p.failed = True
+            post_event(e, EVENT_FAILED, p, 0, NULL, 0, -rc, 0, 0)
+        else:
+            engine_fail(e, p, -rc)
         for i in range(p.n_answers):
             settle(e, &p.answers[i], E_KAFKA_STORAGE_ERROR)
         p.next_offset = p.log.leo

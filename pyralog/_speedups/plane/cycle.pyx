@@ -8,7 +8,7 @@ from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.commit cimport flush, job_finished, sync_if_due
 from pyralog._speedups.plane.connection cimport connection_destroy, connection_kill, connection_open, connection_send
 from pyralog._speedups.plane.gate cimport deadline_due
-from pyralog._speedups.plane.partition cimport topics_free
+from pyralog._speedups.plane.partition cimport close_idle, topics_free
 from pyralog._speedups.plane.reader cimport connection_read, resume_all, run_parked
 from pyralog._speedups.plane.ring cimport clear_fd, monotonic_ns, rings_free, rings_init, take_done, wall_ms
 from pyralog._speedups.plane.session cimport sessions_free
@@ -57,6 +57,7 @@ cdef enum:
     EVENTS = 256
     SCRATCH_BYTES = 4 << 20
     TICK_MS = 1000
+    IDLE_TICKS = 60             # descriptors unused for so long are closed
     STALL_MS = 5                # how soon a connection that waits for memory looks again
     ACCEPTS = 64                # in one cycle
 
@@ -217,6 +218,9 @@ cdef void housekeeping(Engine* e) noexcept nogil:
     if now < e.tick_ms:
         return
     e.tick_ms = now + TICK_MS
+    e.ticks += 1
+    if e.ticks % IDLE_TICKS == 0:
+        close_idle(e, e.now_ms - IDLE_TICKS * TICK_MS)
     for i in range(e.n_connections):
         c = e.connections[i]
         if c == NULL or c.fd < 0 or c.dead:

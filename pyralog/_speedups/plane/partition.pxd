@@ -25,6 +25,7 @@ cdef int permit_set(Engine* e, Topic* topic, uint32_t principal, uint8_t bits) n
 
 cdef int partition_attach(Engine* e, Topic* topic, Partition* p) noexcept nogil
 cdef void partition_detach(Engine* e, Partition* p) noexcept nogil
+cdef int64_t close_idle(Engine* e, int64_t not_used_since_ms) noexcept nogil
 cdef void partition_free(Partition* p) noexcept nogil
 cdef int partition_enqueue(Engine* e, Partition* p, const BatchRef* ref) noexcept nogil
 cdef int partition_answer(Engine* e, Partition* p, uint32_t connection, uint32_t generation, int64_t slot, int64_t answer,

@@ -6,7 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.state cimport Answer, Connection, Engine, Partition, Poll, Topic
-from pyralog._speedups.segment cimport BatchRef
+from pyralog._speedups.segment cimport BatchRef, log_close_idle
 
 
 cdef uint64_t hash_bytes(const uint8_t* data, int64_t size) noexcept nogil:
@@ -175,6 +175,22 @@ cdef void partition_detach(Engine* e, Partition* p) noexcept nogil:
     p.topic = NULL
     if topic.hosted == 0:
         topic_drop(e, topic)
+
+
+cdef int64_t close_idle(Engine* e, int64_t not_used_since_ms) noexcept nogil:
+    """Closes descriptors of segments that nobody has used since; how many."""
+    cdef int64_t i
+    cdef int32_t k
+    cdef int64_t closed = 0
+    cdef Topic* topic
+    for i in range(e.table_size):
+        topic = e.by_name[i]
+        if topic == NULL:
+            continue
+        for k in range(topic.n_partitions):
+            if topic.partitions[k] != NULL:
+                closed += log_close_idle(topic.partitions[k].log, not_used_since_ms)
+    return closed
 
 
 cdef void partition_free(Partition* p) noexcept nogil:

@@ -424,6 +424,7 @@ ctypedef struct Engine:
     int64_t now_ms              # wall clock of this cycle
     int64_t now_ns              # monotonic clock of this cycle
     int64_t tick_ms             # monotonic, next housekeeping
+    int64_t ticks
 
     Connection** connections    # by index
     uint32_t n_connections      # slots in use or free
