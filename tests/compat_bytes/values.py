@@ -85,6 +85,13 @@ def struct_of(spec: StructSpec, version: int, mode: str, rng: random.Random, dep
     return {field.name: value_of(field, version, mode, rng, depth) for field in present(spec, version)}
 
 
+def default_of(field: FieldSpec, version: int) -> Any:
+    """The value that a message has when the field is not given."""
+    if field.default == "struct" and field.struct is not None:
+        return {inner.name: default_of(inner, version) for inner in present(field.struct, version)}
+    return [] if field.default == () else field.default
+
+
 def to_message(spec: StructSpec, loaded: Loaded, value: dict[str, Any]) -> Message:
     fields = {field.name: field for field in spec.fields}
 
