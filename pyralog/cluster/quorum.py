@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from pyralog.cluster.controller import Controller
 from pyralog.cluster.image import EMPTY, NO_DELTA, ClusterImage, ImageDelta, replay_batch
+from pyralog.cluster.raft_storage import METADATA_DIRECTORY, MetadataCorrupt
 from pyralog.cluster.records import ClusterRecord, Record
 from pyralog.cluster.requests import Reply, Request
 from pyralog.cluster.voter import SingleVoter
@@ -87,14 +88,22 @@ class Quorum:
         """What makes this node serve a new state. It is awaited before that state becomes `image`."""
         self._applier = applier
 
-    async def start(self, new_cluster_id: str) -> ClusterImage:
-        """Recover the state; form a new cluster of that id if there is none yet."""
+    async def start(self, new_cluster_id: str | None) -> ClusterImage:
+        """Recover the state; form a new cluster of that id if there is none yet.
+
+        None says that the node belongs to a cluster already: then a missing log is a loss, and refuses the start.
+        """
         recovered = await self._voter.start(self)
+        if not recovered.image.cluster_id and new_cluster_id is None:
+            raise MetadataCorrupt(
+                "this node belongs to a cluster, but its metadata log is missing or empty. Restore the folder "
+                f"{METADATA_DIRECTORY} from a backup; nothing was changed."
+            )
         image = replace(recovered.image, epoch=self._voter.term, controller_id=self._node_id)
         self._snapshot_offset = recovered.snapshot_offset
         self.image = self._tip = image
         self._scope.start(self._publish(), name="metadata publication", critical=True)
-        if not image.cluster_id:
+        if not image.cluster_id and new_cluster_id is not None:
             await self.propose((ClusterRecord(new_cluster_id),))
         return self.image
 

@@ -143,10 +143,11 @@ class LogDir:
                 if names.is_retired(entry.name, names.DELETE_FOLDER):
                     self.remove(path)
                 elif tp := names.parse_partition(entry.name):
-                    found.append(PartitionFolder(tp, self._topic_id(path), path))
+                    found.append(PartitionFolder(tp, self.topic_id(path), path))
         return found
 
-    def _topic_id(self, folder: Path) -> Uuid:
+    def topic_id(self, folder: Path) -> Uuid:
+        """The topic id in a partition folder; ZERO_UUID where it is missing or unreadable."""
         data = read_small(self.files, folder / names.METADATA_FILE)
         try:
             fields = dict(line.split(": ", 1) for line in (data or b"").decode("ascii").splitlines() if line)
