@@ -12,7 +12,6 @@ from typing import Any
 from pyralog.api.authorizer import AllowAll, Operation, ResourceType
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
-from pyralog.api.logs import FoundRecord
 from pyralog.api.registry import CLIENT_APIS
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
@@ -26,6 +25,8 @@ from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import OffsetAndEpoch, TopicPartition
 from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
 from pyralog.runtime import TaskScope, WorkPool
+from pyralog.storage.epochs import LeaderEpochs
+from pyralog.storage.reader import TimestampOffset
 from pyralog.wire.protocol import API, decode_response, encode_request
 
 NODE = 1
@@ -177,21 +178,25 @@ class FakeLogs:
     async def space(self) -> tuple[int, int]:
         return 1000, 400
 
-    async def find_record(self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int) -> FoundRecord | None:
+    async def find_record(
+        self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int
+    ) -> TimestampOffset | None:
         for offset, stamp, epoch in self.records.get(tp, ()):
             if stamp >= timestamp:
-                return FoundRecord(offset, stamp, epoch)
+                return TimestampOffset(offset, stamp, epoch)
         return None
 
     def epoch_at(self, tp: TopicPartition, offset: int) -> int:
-        return max((epoch for epoch, start in self.epoch_starts.get(tp, [(0, 0)]) if start <= offset), default=-1)
+        return self._epochs(tp).epoch_of(offset)
 
     def epoch_end(self, tp: TopicPartition, epoch: int, log_end: int) -> OffsetAndEpoch:
-        starts = self.epoch_starts.get(tp, [(0, 0)])
-        later = [start for known, start in starts if known > epoch]
-        if not later:
-            return OffsetAndEpoch(log_end, starts[-1][0]) if starts[-1][0] == epoch else OffsetAndEpoch(-1, -1)
-        return OffsetAndEpoch(later[0], max((known for known, _ in starts if known <= epoch), default=epoch))
+        return self._epochs(tp).end_offset(epoch, log_end)
+
+    def _epochs(self, tp: TopicPartition) -> LeaderEpochs:
+        return LeaderEpochs(self.epoch_starts.get(tp, [(0, 0)]))
+
+    async def delete_records(self, tp: TopicPartition, offset: int) -> int:
+        return await self._plane.move_log_start(tp, offset)
 
 
 class Denying:
