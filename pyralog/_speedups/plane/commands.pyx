@@ -16,11 +16,12 @@ from pyralog._speedups.plane.partition cimport (
 )
 from pyralog._speedups.plane.reader cimport run_parked, serve_frame
 from pyralog._speedups.plane.ring cimport free_command, post_event, take_commands
+from pyralog._speedups.plane.cycle cimport LISTENER_TAG
 from pyralog._speedups.plane.state cimport (
     CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
     CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC,
-    E_CORRUPT_MESSAGE, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
+    E_CORRUPT_MESSAGE, E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
     EVENT_DETACHED, EVENT_DONE,
     Command, Connection, Engine, Partition, Settings, StaticAnswer, Topic,
 )
@@ -43,6 +44,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef enum:
     DETACHED_AT_ONCE = 64
+    MAX_LISTENERS = 16
 
 
 cdef void done(Engine* e, const Command* command, int64_t result, const void* data, int64_t size) noexcept nogil:
@@ -280,10 +282,15 @@ cdef void teach(Engine* e, Command* command) noexcept nogil:
 
 cdef void listen(Engine* e, Command* command) noexcept nogil:
     cdef epoll_event event
-    e.listener = <int>command.a
+    cdef int fd = <int>command.a
+    if e.n_listeners == MAX_LISTENERS:
+        done(e, command, -E_INVALID_REQUEST, NULL, 0)
+        return
+    e.listeners[e.n_listeners] = fd
+    e.n_listeners += 1
     event.events = EPOLLIN
-    event.data.u64 = <uint64_t>-1
-    epoll_ctl(e.epoll, EPOLL_CTL_ADD, e.listener, &event)
+    event.data.u64 = LISTENER_TAG | <uint64_t>fd
+    epoll_ctl(e.epoll, EPOLL_CTL_ADD, fd, &event)
     done(e, command, 0, NULL, 0)
 
 
@@ -291,9 +298,9 @@ cdef void drain(Engine* e, Command* command) noexcept nogil:
     """No new connection; waiting fetches are answered with what there is."""
     cdef uint32_t i
     e.draining = True
-    if e.listener >= 0:
-        epoll_ctl(e.epoll, EPOLL_CTL_DEL, e.listener, NULL)
-        e.listener = -1
+    while e.n_listeners > 0:
+        e.n_listeners -= 1
+        epoll_ctl(e.epoll, EPOLL_CTL_DEL, e.listeners[e.n_listeners], NULL)
     for i in range(e.n_connections):
         if e.connections[i] != NULL and e.connections[i].parked.active:
             run_parked(e, e.connections[i], True)

@@ -82,7 +82,7 @@ cdef Connection* connection_open(Engine* e, int fd) noexcept nogil:
         c.index = e.n_connections
         e.n_connections += 1
     e.connections[c.index] = c
-    e.generations += 1
+    e.generations = (e.generations + 1) & 0x7FFFFFFF
     c.generation = e.generations
     c.fd = fd
     c.reading = True

@@ -61,19 +61,9 @@ cdef enum:
     STALL_MS = 5                # how soon a connection that waits for memory looks again
     ACCEPTS = 64                # in one cycle
 
-cdef extern from *:
-    """
-    #define PLANE_LISTENER ((uint64_t)-1)
-    #define PLANE_WAKE ((uint64_t)-2)
-    """
-    uint64_t LISTENER "PLANE_LISTENER"
-    uint64_t WAKE "PLANE_WAKE"
-
-
 cdef int engine_init(Engine* e) noexcept nogil:
     """The descriptors and buffers of an engine whose limits are set: 0 or -errno."""
     cdef epoll_event event
-    e.listener = -1
     e.epoll = epoll_create1(EPOLL_CLOEXEC)
     e.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
     e.news = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
@@ -144,12 +134,12 @@ cdef void look_at_clocks(Engine* e) noexcept nogil:
     e.now_ms = wall_ms()
 
 
-cdef void accept_all(Engine* e) noexcept nogil:
+cdef void accept_all(Engine* e, int listener) noexcept nogil:
     cdef int i
     cdef int fd
     cdef int one = 1
     for i in range(ACCEPTS):
-        fd = accept4(e.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno == EMFILE or errno == ENFILE:
                 e.counters.connections_rejected += 1    # they stay in the backlog until a descriptor is free
@@ -275,9 +265,11 @@ cdef void cycle(Engine* e, int timeout_ms) noexcept nogil:
             apply_commands(e)
             finish_jobs(e)
     for i in range(n):
-        if events[i].data.u64 == LISTENER:
-            accept_all(e)
-        elif events[i].data.u64 != WAKE:
+        if events[i].data.u64 == WAKE:
+            continue
+        if events[i].data.u64 & LISTENER_TAG:
+            accept_all(e, <int>(events[i].data.u64 & 0xFFFFFFFFULL))
+        else:
             socket_event(e, events[i].data.u64, events[i].events)
     if e.n_resume > 0:
         resume_all(e)

@@ -416,7 +416,8 @@ ctypedef struct Engine:
     int epoll
     int wake                    # eventfd: commands or finished jobs are waiting
     int news                    # eventfd: events are waiting for Python
-    int listener
+    int listeners[16]
+    int n_listeners
     bint stopping
     bint draining               # no new requests are begun
     bint failed                 # the log directory failed; errno in `failure`
