@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -42,8 +43,15 @@ class TaskScope:
             self._failed = asyncio.get_running_loop().create_future()
         return self._failed
 
-    def start(self, coroutine: Coroutine[Any, Any, T], *, name: str, critical: bool = False) -> asyncio.Task[T]:
-        """Run a coroutine as a task of this scope."""
+    @property
+    def running(self) -> int:
+        """Tasks that have not ended."""
+        return len(self._tasks)
+
+    def start(
+        self, coroutine: Coroutine[Any, Any, T], *, name: str, critical: bool = False, quiet: bool = False
+    ) -> asyncio.Task[T]:
+        """Run a coroutine as a task of this scope. `quiet`: the caller takes the result, an exception included."""
         if self._closed:
             coroutine.close()
             raise RuntimeError(f"scope {self.name} is closed, {name} cannot start")
@@ -51,7 +59,7 @@ class TaskScope:
         self._tasks.add(task)
         if critical:
             self._critical.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard if quiet else self._done)
         return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
@@ -72,6 +80,11 @@ class TaskScope:
         """Report a failure that the node cannot go on with."""
         if not self.failed.done():
             self.failed.set_result(error)
+
+    async def settle(self, timeout_ms: int) -> None:
+        """Wait for what runs to end by itself, at most so long."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=timeout_ms / 1000)
 
     async def close(self) -> None:
         """Cancel what still runs, and wait for it."""
@@ -109,6 +122,13 @@ class WorkPool:
     def close(self) -> None:
         """Wait for what is running and end the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def start_thread(name: str, body: Callable[[], None]) -> threading.Thread:
+    """Start a thread of the data plane. It ends when its engine is stopped, and does not keep a dying process alive."""
+    thread = threading.Thread(target=body, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def work_threads() -> int:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from pyralog.model import OffsetAndEpoch, TopicPartition
+from pyralog.storage.reader import TimestampOffset
 
-
-class FoundRecord(NamedTuple):
-    """A record's place: offset, timestamp, and the leader epoch it was written under; -1 where there is none."""
-
-    offset: int
-    timestamp: int
-    leader_epoch: int
-
-
+# A record's place: offset, timestamp, and the leader epoch it was written under; -1 where there is none.
+FoundRecord = TimestampOffset
 NO_RECORD = FoundRecord(-1, -1, -1)
 
 
@@ -40,4 +34,8 @@ class LocalLogs(Protocol):
 
     def epoch_end(self, tp: TopicPartition, epoch: int, log_end: int) -> OffsetAndEpoch:
         """The largest epoch not above this one and the offset at which it ended; (-1, -1) when there is none."""
+        ...
+
+    async def delete_records(self, tp: TopicPartition, offset: int) -> int:
+        """Raise the log start to an offset; it stays there after a crash. The log start then."""
         ...

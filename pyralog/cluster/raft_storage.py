@@ -109,7 +109,7 @@ class MetadataLog:
     def load(self) -> Recovered:
         """Read everything, cut a torn tail, and open the log for appending."""
         created = not self.directory.exists()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if created:
             fsync_directory(self.directory.parent)
         for left_over in self.directory.glob("*.tmp"):

@@ -6,6 +6,7 @@ import os
 
 from pyralog.errors import CorruptRecordError, ErrorCode, KafkaError
 from pyralog.model import OffsetAndEpoch, TopicPartition
+from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.maintenance import Maintenance
 from pyralog.replication.opening import Replica
@@ -19,8 +20,11 @@ from pyralog.storage.reader import TimestampOffset, first_at_or_after
 class LocalLogs:
     """The data directory of this node as the API sees it."""
 
-    def __init__(self, log_dir: LogDir, lifecycle: Lifecycle, maintenance: Maintenance, work: WorkPool) -> None:
+    def __init__(
+        self, log_dir: LogDir, plane: Plane, lifecycle: Lifecycle, maintenance: Maintenance, work: WorkPool
+    ) -> None:
         self._log_dir = log_dir
+        self._plane = plane
         self._lifecycle = lifecycle
         self._maintenance = maintenance
         self._work = work
@@ -36,12 +40,14 @@ class LocalLogs:
         return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
     async def find_record(
-        self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int, log_start: int = 0
+        self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int
     ) -> TimestampOffset | None:
         """The first record at or after a timestamp; `place` is where plane.locate_timestamp says to begin."""
         replica = self._replica(tp)
         base, position, length = place
         path = replica.folder / segment_name(base, LOG)
+        snapshot = self._plane.snapshot(tp)
+        log_start = 0 if snapshot is None else snapshot.log_start
         try:
             return await self._work.run(first_at_or_after, path, position, length, timestamp, log_start)
         except FileNotFoundError:

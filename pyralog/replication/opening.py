@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyralog._speedups.segment import PartitionLog
+from pyralog.cluster.controller_topics import METADATA_TOPIC
 from pyralog.config.topics import TopicSettings
 from pyralog.errors import CorruptRecordError, StorageError
 from pyralog.model import ZERO_UUID, TopicPartition, Uuid
@@ -107,7 +108,7 @@ class PartitionStore:
     def begin(self) -> tuple[Checkpoints, list[PartitionFolder]]:
         """What the last run left behind."""
         self._left = self.log_dir.begin()
-        return self._left, self.log_dir.scan()
+        return self._left, [folder for folder in self.log_dir.scan() if folder.tp.topic != METADATA_TOPIC]
 
     def open_all(self, pieces: Sequence[Wanted]) -> list[Replica | Failure]:
         """Open some partitions; one that cannot be opened does not keep the others."""

@@ -66,7 +66,7 @@ async def _delete(tp: TopicPartition, offset: int, context: Context) -> int:
         raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"{target} is not in 0..{snapshot.high_watermark}")
     if target <= snapshot.log_start:
         return snapshot.log_start
-    return await context.services.plane.move_log_start(tp, target)
+    return await context.services.logs.delete_records(tp, target)
 
 
 def _failed(index: int, code: ErrorCode) -> DeleteRecordsPartitionResult:

@@ -1,0 +1,325 @@
+"""Composition root: builds the node in order, connects its parts, runs it, and takes it down again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pyralog._speedups.fileops import Files
+from pyralog._speedups.plane.driver import PlaneEngine
+from pyralog.admin.http import HttpFront
+from pyralog.api.context import ApiSettings, Services
+from pyralog.api.dispatch import Dispatcher
+from pyralog.api.registry import CLIENT_APIS, install_answers
+from pyralog.cluster.controller import Controller, ControllerSettings
+from pyralog.cluster.identity import Identity, IdentityError, load_identity, save_identity
+from pyralog.cluster.image import ClusterImage, ResourceType
+from pyralog.cluster.quorum import Quorum
+from pyralog.cluster.raft_storage import MetadataCorrupt, MetadataLog
+from pyralog.cluster.requests import RegisterBroker
+from pyralog.cluster.voter import SingleVoter
+from pyralog.config.endpoints import LOOPBACK, Address, Listener
+from pyralog.config.rules import Rules
+from pyralog.config.schema import Config
+from pyralog.config.topics import TopicSettings
+from pyralog.config.view import ConfigurationView
+from pyralog.errors import StorageError
+from pyralog.model import uuid_text
+from pyralog.net.advertised import AdvertisedAddress, container_gateway, registered_address
+from pyralog.net.plane import Plane
+from pyralog.replication.lifecycle import Lifecycle
+from pyralog.replication.local_logs import LocalLogs
+from pyralog.replication.maintenance import Maintenance, MaintenanceSettings
+from pyralog.replication.opening import PartitionStore
+from pyralog.runtime import TaskScope, WorkPool, now_ms, start_thread, work_threads
+from pyralog.runtime import run as run_loop
+from pyralog.storage.log_dir import LogDir, LogDirInUseError
+from pyralog.version import __version__
+
+log = logging.getLogger(__name__)
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+# What a stop waits for requests that are being answered.
+DRAIN_MS = 5_000
+BACKLOG = 1024
+PRODUCE, FETCH = 0, 1
+
+
+def run(config: Config) -> int:
+    """Run a node until SIGTERM or SIGINT; its exit code. OSError and StorageError are the caller's to explain."""
+    log_dir = LogDir(Path(config.node.data_dir))
+    try:
+        log_dir.lock()
+        return run_loop(Node(config, log_dir).run())
+    except (LogDirInUseError, IdentityError, MetadataCorrupt) as error:
+        sys.stderr.write(f"pyralog: {error}\n")
+        return EXIT_FAILED
+    finally:
+        log_dir.unlock()
+
+
+def bind_listeners(listeners: tuple[Listener, ...]) -> list[tuple[socket.socket, Listener]]:
+    """Sockets bound to the client ports, and the listeners with the ports they really got. Nothing listens yet."""
+    bound: list[tuple[socket.socket, Listener]] = []
+    try:
+        for listener in listeners:
+            family = socket.AF_INET6 if ":" in listener.listen.host else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            bound.append((sock, listener))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # [::] serves IPv4 as well, as it does for Kafka.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind((listener.listen.host, listener.listen.port))
+            port = int(sock.getsockname()[1])
+            bound[-1] = (sock, listener._replace(listen=Address(listener.listen.host, port)))
+    except OSError:
+        for sock, _ in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def ready_line(listeners: list[Listener]) -> str:
+    """The one line that says that clients may come, and where to."""
+    places = ", ".join(str(_where(listener)) for listener in listeners)
+    return f"Pyralog {__version__} ready: Kafka on {places}"
+
+
+def _where(listener: Listener) -> Address:
+    if listener.advertised is not None:
+        return listener.advertised
+    host = listener.listen.host
+    local = listener.listen.wildcard or host in (LOOPBACK, "::1")
+    return Address("localhost" if local else host, listener.listen.port)
+
+
+class Node:
+    """One node: its parts, and the order in which they start and stop."""
+
+    def __init__(self, config: Config, log_dir: LogDir) -> None:
+        self._config = config
+        self._log_dir = log_dir
+        self._node_id = config.node.node_id
+        self._scope = TaskScope("node")
+        self._api_scope = TaskScope("api")
+        self._meta = WorkPool("meta", 1)
+        self._work = WorkPool("work", work_threads())
+        self._view = ConfigurationView(config)
+        self._quorum = self._build_quorum()
+        self._bound: list[tuple[socket.socket, Listener]] = []
+        self._plane: Plane | None = None
+        self._lifecycle: Lifecycle | None = None
+        self._maintenance: Maintenance | None = None
+        self._http: HttpFront | None = None
+        self._quorum_started = False
+
+    async def run(self) -> int:
+        """Start, serve, stop. A failure of a part that the node cannot do without ends it with an error code."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_requested, stop, number)
+        failed = self._scope.failed
+        stopping = self._scope.start(stop.wait(), name="stop signal")
+        starting = self._scope.start(self._start(), name="start", quiet=True)
+        waiting: set[asyncio.Future[Any]] = {stopping, failed}
+        try:
+            await asyncio.wait({starting, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                sys.stdout.write(ready_line([listener for _, listener in self._bound]) + "\n")
+                sys.stdout.flush()
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                starting.cancel()
+                await asyncio.wait({starting})
+            clean = not failed.done()
+        finally:
+            await self._stop()
+        return EXIT_STOPPED if clean else EXIT_FAILED
+
+    def _stop_requested(self, stop: asyncio.Event, number: int) -> None:
+        log.info("%s: %s", signal.Signals(number).name, "already stopping" if stop.is_set() else "stopping")
+        stop.set()
+
+    # --- start ---
+
+    async def _start(self) -> None:
+        self._bound = bind_listeners(self._config.network.client_listeners())
+        image = await self._join()
+        plane = self._plane = self._build_plane()
+        lifecycle = self._lifecycle = self._build_lifecycle(plane)
+        plane.attach(asyncio.get_running_loop())
+        plane.start(start_thread)
+        await lifecycle.start(image)
+        self._quorum.set_applier(lifecycle.apply)
+        assert self._maintenance is not None
+        self._maintenance.start(lambda: self._quorum.image)
+        await self._maintenance.checkpoint()
+        self._connect(plane)
+        for sock, _ in self._bound:
+            sock.listen(BACKLOG)
+            await plane.listen(sock)
+
+    def _build_quorum(self) -> Quorum:
+        config = self._config
+        settings = ControllerSettings(
+            num_partitions=config.topics.num_partitions,
+            default_replication_factor=config.replication.quorum.replication_factor,
+            delete_topic_enable=config.topics.allow_delete,
+        )
+        rules = Rules(self._view.broker_defaults(ClusterImage()))
+        voter = SingleVoter(MetadataLog(self._log_dir.path), self._node_id, self._scope, self._meta, self._work, now_ms)
+        return Quorum(voter, Controller(settings, rules, os.urandom), self._scope, self._node_id)
+
+    async def _join(self) -> ClusterImage:
+        """Recover the metadata and register: a new incarnation of this node, with new leader epochs."""
+        path = self._log_dir.path
+        identity = load_identity(path, self._node_id)
+        self._quorum_started = True
+        image = await self._quorum.start(uuid_text(os.urandom(16)) if identity is None else None)
+        image = self._quorum.image
+        if identity is None:
+            identity = Identity(image.cluster_id, self._node_id, os.urandom(16))
+            await self._work.run(save_identity, path, identity)
+        elif identity.cluster_id != image.cluster_id:
+            raise MetadataCorrupt(
+                f"{path}: meta.properties names the cluster {identity.cluster_id}, the metadata log "
+                f"{image.cluster_id}. One of them is from elsewhere; nothing was changed."
+            )
+        host, port = registered_address(self._bound[0][1], socket.gethostname())
+        await self._quorum.submit(
+            RegisterBroker(self._node_id, os.urandom(16), identity.directory_id, host, port, self._config.node.rack)
+        )
+        return self._quorum.image
+
+    def _build_plane(self) -> Plane:
+        network, storage = self._config.network, self._config.storage
+        engine = PlaneEngine(
+            Files(),
+            max_connections=network.max_connections,
+            max_request_bytes=network.max_request_bytes,
+            fetch_max_bytes=network.fetch_max_bytes,
+            produce_max_version=CLIENT_APIS[PRODUCE].max_version,
+            fetch_max_version=CLIENT_APIS[FETCH].max_version,
+            max_sessions=network.fetch_sessions,
+            idle_ms=network.connections_max_idle_ms,
+            handshake_ms=network.handshake_timeout_ms,
+            sync_on_write=storage.segment_config.sync_on_write,
+            inline_sync=not storage.cache_config.enabled,
+            cache_bytes=storage.cache_config.max_size,
+            cache_ms=storage.cache_config.max_buffer_time_ms,
+        )
+        return Plane(engine)
+
+    def _build_lifecycle(self, plane: Plane) -> Lifecycle:
+        storage = self._config.storage
+        store = PartitionStore(self._log_dir, now_ms)
+        lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, now_ms)
+        settings = MaintenanceSettings(storage.retention_check_interval_ms, storage.producer_id_expiration_ms)
+        self._maintenance = Maintenance(settings, lifecycle, plane, store, self._work, self._scope, now_ms)
+        lifecycle.set_follow(self._maintenance)
+        plane.events.detached = self._maintenance.detached
+        plane.events.failed = lifecycle.lost_disk
+        return lifecycle
+
+    def _settings_of(self, topic: str, image: ClusterImage) -> TopicSettings:
+        return self._view.settings(image.config(ResourceType.TOPIC, topic), image)
+
+    def _connect(self, plane: Plane) -> None:
+        """Everything that answers clients."""
+        assert self._lifecycle is not None
+        assert self._maintenance is not None
+        config = self._config
+        listeners = [listener for _, listener in self._bound]
+        advertised = AdvertisedAddress(listeners, container_gateway())
+        services = Services(
+            settings=ApiSettings(
+                self._node_id,
+                config.topics.auto_create,
+                config.network.request_timeout_ms,
+                config.topics.max_described_partitions,
+            ),
+            quorum=self._quorum,
+            plane=plane,
+            logs=LocalLogs(self._log_dir, plane, self._lifecycle, self._maintenance, self._work),
+            configs=self._view,
+            scope=self._api_scope,
+            work=self._work,
+            address_for=advertised.address_for,
+        )
+        dispatcher = Dispatcher(CLIENT_APIS, services)
+        plane.events.request = dispatcher.dispatch
+        install_answers(plane, CLIENT_APIS)
+        self._http = HttpFront(
+            self._scope,
+            self._work,
+            self._status,
+            frozenset(_host_names(listeners)),
+            config.network.handshake_timeout_ms,
+        )
+        plane.events.handover = self._http.adopt
+
+    def _status(self) -> dict[str, object]:
+        """What /health tells beside `ok`."""
+        return {"version": __version__, "node_id": self._node_id, "cluster_id": self._quorum.image.cluster_id}
+
+    # --- stop ---
+
+    async def _stop(self) -> None:
+        """Take down what has been built, in the opposite order; whatever fails, the next step is still taken."""
+        clean = not self._scope.failed.done()
+        try:
+            await self._drain()
+        finally:
+            try:
+                if self._quorum_started:
+                    await self._quorum.stop()
+            finally:
+                await self._scope.close()
+                try:
+                    await self._stop_plane(clean)
+                finally:
+                    self._work.close()
+                    self._meta.close()
+
+    async def _drain(self) -> None:
+        """No new connections; what is being answered gets some time."""
+        if self._plane is not None and self._http is not None:
+            await self._plane.drain()
+        for sock, _ in self._bound:
+            sock.close()
+        await self._api_scope.settle(DRAIN_MS)
+        if self._http is not None:
+            await self._http.close()
+        await self._api_scope.close()
+
+    async def _stop_plane(self, clean: bool) -> None:
+        if self._plane is None:
+            return
+        self._plane.stop()
+        assert self._lifecycle is not None
+        assert self._maintenance is not None
+        try:
+            closed = await self._lifecycle.close()
+            await self._maintenance.save_final(clean and closed)
+        except (StorageError, OSError) as error:
+            log.error("the stop was not clean, the next start will scan the logs: %s", error)
+
+
+def _host_names(listeners: list[Listener]) -> Iterator[str]:
+    """Names by which HTTP clients may call this node."""
+    yield socket.gethostname().lower()
+    for listener in listeners:
+        yield listener.listen.host.lower()
+        if listener.advertised is not None:
+            yield listener.advertised.host.lower()
