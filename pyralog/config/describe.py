@@ -79,6 +79,8 @@ def _topic_entry(topic: TopicConfig, overrides: Mapping[str, str], broker: Broke
     key = key_of(topic)
     if key is not None:
         synonyms += _broker_synonyms(key, topic, broker)
+    elif topic.synonym is not None:
+        synonyms.append((topic.synonym, topic.default, Source.DEFAULT))
     return ConfigEntry(
         name=topic.name,
         value=topic_value(topic.name, overrides, broker),

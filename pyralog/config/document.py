@@ -129,13 +129,15 @@ def _is_null(node: yaml.Node) -> bool:
 
 
 def _text(node: yaml.ScalarNode) -> Any:
-    """The value of a scalar node; in strings, JSON's surrogate pairs are joined."""
-    value: str = node.value
-    if node.tag != "tag:yaml.org,2002:str":
-        return plain(value)
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
+    """The value of a scalar node."""
+    return _joined(node.value) if node.tag == "tag:yaml.org,2002:str" else plain(node.value)
+
+
+def _joined(text: str) -> str:
+    """A text with JSON's surrogate pairs (escapes of one character by two) joined; PyYAML leaves them apart."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
@@ -173,7 +175,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problem(".".join(path), "a key must be a plain word", _place(key_node))
                 continue
-            key: str = key_node.value
+            key = _joined(key_node.value)
             key_path = (*path, key)
             if key in result:
                 first = self._document.key_places[key_path]

@@ -80,8 +80,9 @@ class BrokerDefaults:
             text = topic.default or ""
             return Inherited(text, parse(topic, text))
         for source in (self.node, self.cluster):
-            if (text := source.get(key.kafka[0].name, "")) != "" or key.kafka[0].name in source:
-                return Inherited(text, parse(topic, text))
+            if (text := source.get(key.kafka[0].name)) is not None:
+                value = parse(topic, text)
+                return Inherited(to_text(topic.type, value), value)
         value = config_value(self.config, key.name)
         shown = min(value, INT_MAX) if topic.type is ConfigType.INT else value
         return Inherited(to_text(topic.type, shown), value)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyralog.config.endpoints import Address, Listener, parse_address, split_list
-from pyralog.config.keys import KafkaName, Key, by_kafka_name
-from pyralog.config.marks import Path
+from pyralog.config.keys import KafkaName, by_kafka_name
+from pyralog.config.marks import Path, plain
 from pyralog.config.problems import Place, Problem
 from pyralog.config.units import shown, whole
 
@@ -84,7 +84,8 @@ def read_kafka(variables: Mapping[str, str]) -> KafkaValues:
             continue
         strength[key.path] = rank
         try:
-            result.values[key.path] = (to_ours(text, kafka), variable)
+            value = plain(text) if key.kind in ("int", "bool", "float") else text
+            result.values[key.path] = (to_ours(value, kafka), variable)
         except ValueError as error:
             result.problems.append(Problem(key.name, str(error), Place(name=variable)))
     _ListenerReader(properties, result).read()
@@ -172,8 +173,3 @@ class _ListenerReader:
 
 
 _OUR_NAME = {LISTENERS: "listen_address", ADVERTISED: "advertised_address"}
-
-
-def kafka_properties(key: Key) -> tuple[str, ...]:
-    """Kafka's names of a key, strongest first."""
-    return tuple(kafka.name for kafka in key.kafka)

@@ -58,6 +58,7 @@ class TopicConfig:
     refusal: str | None = None
     doc: str = ""
     internal: bool = False  # listed only where it is set
+    synonym: str | None = None  # Kafka's broker config, where we have no key for it
 
 
 _INT, _LONG, _BOOL, _STR, _LIST = (
@@ -110,8 +111,24 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             effect="cluster",
             doc="Leader side: " + _THROTTLE,
         ),
-        TopicConfig("local.retention.bytes", _LONG, default="-2", lowest=-2, effect="tiering", doc=_TIERED),
-        TopicConfig("local.retention.ms", _LONG, default="-2", lowest=-2, effect="tiering", doc=_TIERED),
+        TopicConfig(
+            "local.retention.bytes",
+            _LONG,
+            default="-2",
+            lowest=-2,
+            effect="tiering",
+            synonym="log.local.retention.bytes",
+            doc=_TIERED,
+        ),
+        TopicConfig(
+            "local.retention.ms",
+            _LONG,
+            default="-2",
+            lowest=-2,
+            effect="tiering",
+            synonym="log.local.retention.ms",
+            doc=_TIERED,
+        ),
         TopicConfig("max.compaction.lag.ms", _LONG, _D + "max_compaction_lag_ms", lowest=1),
         TopicConfig(
             "max.decompressed.message.bytes",
@@ -137,8 +154,24 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
         TopicConfig("min.compaction.lag.ms", _LONG, _D + "min_compaction_lag_ms", lowest=0, effect="compaction"),
         TopicConfig("min.insync.replicas", _INT, "replication.quorum.write_quorum", lowest=1),
         TopicConfig("preallocate", _BOOL, _D + "preallocate"),
-        TopicConfig("remote.copy.lag.bytes", _LONG, default="-1", lowest=-1, effect="tiering", doc=_TIERED),
-        TopicConfig("remote.copy.lag.ms", _LONG, default="0", lowest=-1, effect="tiering", doc=_TIERED),
+        TopicConfig(
+            "remote.copy.lag.bytes",
+            _LONG,
+            default="-1",
+            lowest=-1,
+            effect="tiering",
+            synonym="log.remote.copy.lag.bytes",
+            doc=_TIERED,
+        ),
+        TopicConfig(
+            "remote.copy.lag.ms",
+            _LONG,
+            default="0",
+            lowest=-1,
+            effect="tiering",
+            synonym="log.remote.copy.lag.ms",
+            doc=_TIERED,
+        ),
         TopicConfig("remote.log.copy.disable", _BOOL, default="false", effect="tiering", doc=_TIERED),
         TopicConfig("remote.log.delete.on.disable", _BOOL, default="false", effect="tiering", doc=_TIERED),
         TopicConfig(
