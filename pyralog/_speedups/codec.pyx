@@ -947,6 +947,7 @@ cdef class Program:
         cdef PyObject* found
         cdef int collecting
         if PyObject_GetBuffer(<PyObject*>data, &view, PyBUF_SIMPLE) < 0:
+            PyErr_Clear()
             raise TypeError("a bytes-like object is required")
         if offset < 0 or offset > view.len:
             PyBuffer_Release(&view)
