@@ -80,9 +80,10 @@ class BrokerDefaults:
             text = topic.default or ""
             return Inherited(text, parse(topic, text))
         for source in (self.node, self.cluster):
-            if (text := source.get(key.kafka[0].name)) is not None:
-                value = parse(topic, text)
-                return Inherited(to_text(topic.type, value), value)
+            dynamic = source.get(key.kafka[0].name)
+            if dynamic is not None:
+                parsed = parse(topic, dynamic)
+                return Inherited(to_text(topic.type, parsed), parsed)
         value = config_value(self.config, key.name)
         shown = min(value, INT_MAX) if topic.type is ConfigType.INT else value
         return Inherited(to_text(topic.type, shown), value)

@@ -58,7 +58,11 @@ class TopicConfig:
     refusal: str | None = None
     doc: str = ""
     internal: bool = False  # listed only where it is set
-    synonym: str | None = None  # Kafka's broker config, where we have no key for it
+
+    @property
+    def synonym(self) -> str | None:
+        """Kafka's broker config of a tiering config that has one; we have no key for it."""
+        return f"log.{self.name}" if self.name.startswith(("local.retention.", "remote.copy.lag.")) else None
 
 
 _INT, _LONG, _BOOL, _STR, _LIST = (
