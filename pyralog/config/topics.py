@@ -121,7 +121,6 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             default="-2",
             lowest=-2,
             effect="tiering",
-            synonym="log.local.retention.bytes",
             doc=_TIERED,
         ),
         TopicConfig(
@@ -130,7 +129,6 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             default="-2",
             lowest=-2,
             effect="tiering",
-            synonym="log.local.retention.ms",
             doc=_TIERED,
         ),
         TopicConfig("max.compaction.lag.ms", _LONG, _D + "max_compaction_lag_ms", lowest=1),
@@ -164,7 +162,6 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             default="-1",
             lowest=-1,
             effect="tiering",
-            synonym="log.remote.copy.lag.bytes",
             doc=_TIERED,
         ),
         TopicConfig(
@@ -173,7 +170,6 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             default="0",
             lowest=-1,
             effect="tiering",
-            synonym="log.remote.copy.lag.ms",
             doc=_TIERED,
         ),
         TopicConfig("remote.log.copy.disable", _BOOL, default="false", effect="tiering", doc=_TIERED),
