@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyralog._speedups.crc32c import checksum
 from pyralog.cluster.records import MetadataFormatError, Record, decode, encode, read_uvarint, write_uvarint
@@ -20,8 +20,7 @@ _MAGIC = 2
 _PLAUSIBLE_JUMP = 1 << 32
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataBatch:
+class MetadataBatch(NamedTuple):
     """A batch read from a file: its offsets, term, records, and the position of the byte behind it."""
 
     base_offset: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyralog.cluster.controller_configs import alter_configs
 from pyralog.cluster.controller_topics import (
@@ -34,8 +34,7 @@ from pyralog.errors import ErrorCode
 MAX_PRODUCER_ID = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerSettings:
+class ControllerSettings(NamedTuple):
     """The broker settings that decide what the controller answers."""
 
     num_partitions: int = 1
@@ -43,8 +42,7 @@ class ControllerSettings:
     delete_topic_enable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Records to append as one batch, and the reply that is due once they are committed."""
 
     records: tuple[Record, ...]

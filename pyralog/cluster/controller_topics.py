@@ -5,8 +5,7 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pyralog.cluster.image import ClusterImage, ResourceType, TopicImage
 from pyralog.cluster.placement import place, usable_brokers
@@ -47,8 +46,7 @@ class ConfigRules(Protocol):
         """The default of a configuration that is a list, as text; None when it is not a list or not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class TopicDefaults:
+class TopicDefaults(NamedTuple):
     """What CreateTopics takes for -1."""
 
     partitions: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pyralog.cluster.raft_storage import replace_file
 from pyralog.model import Uuid, uuid_from_text, uuid_text
@@ -15,8 +15,7 @@ class IdentityError(Exception):
     """The data directory belongs to somebody else, or does not say to whom."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The ids in meta.properties."""
 
     cluster_id: str

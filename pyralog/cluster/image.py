@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyralog.cluster.records import (
     BrokerRecord,
@@ -41,8 +40,7 @@ MAX_EPOCH_FLOORS = 100_000
 ConfigKey = tuple[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class TopicImage:
+class TopicImage(NamedTuple):
     """A topic: its name, its id, and the registration of each partition by index."""
 
     name: str
@@ -50,8 +48,7 @@ class TopicImage:
     partitions: tuple[PartitionRegistration, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerRegistration:
+class BrokerRegistration(NamedTuple):
     """A node as it has registered. `host` and `port` are what it listens on; what clients are told may differ."""
 
     node_id: int
@@ -69,12 +66,10 @@ class BrokerRegistration:
         return BrokerEndpoint(self.node_id, self.host, self.port, self.rack)
 
 
-def _empty() -> Mapping[object, object]:
-    return MappingProxyType({})
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterImage:
+class ClusterImage(NamedTuple):
     """Everything the metadata log says, up to and including the record at `offset`.
 
     `configs` holds only what was set, by (resource type, resource name); a broker resource of the name "" holds for
@@ -86,13 +81,13 @@ class ClusterImage:
     epoch: int = 0
     cluster_id: str = ""
     controller_id: int = -1
-    topics: Mapping[str, TopicImage] = field(default_factory=_empty)  # type: ignore[arg-type]
-    topic_names: Mapping[Uuid, str] = field(default_factory=_empty)  # type: ignore[arg-type]
-    brokers: Mapping[int, BrokerRegistration] = field(default_factory=_empty)  # type: ignore[arg-type]
-    configs: Mapping[ConfigKey, Mapping[str, str]] = field(default_factory=_empty)  # type: ignore[arg-type]
-    features: Mapping[str, int] = field(default_factory=_empty)  # type: ignore[arg-type]
+    topics: Mapping[str, TopicImage] = _NOTHING
+    topic_names: Mapping[Uuid, str] = _NOTHING
+    brokers: Mapping[int, BrokerRegistration] = _NOTHING
+    configs: Mapping[ConfigKey, Mapping[str, str]] = _NOTHING
+    features: Mapping[str, int] = _NOTHING
     next_producer_id: int = 0
-    epoch_floors: Mapping[str, int] = field(default_factory=_empty)  # type: ignore[arg-type]
+    epoch_floors: Mapping[str, int] = _NOTHING
     epoch_floor: int = 0
     partition_count: int = 0
 
@@ -120,8 +115,7 @@ class ClusterImage:
 EMPTY = ClusterImage()
 
 
-@dataclass(frozen=True, slots=True)
-class ImageDelta:
+class ImageDelta(NamedTuple):
     """What differs between two images: topics by id as (before, after), configuration resources, brokers, features."""
 
     topics: Mapping[Uuid, tuple[TopicImage | None, TopicImage | None]]
@@ -214,8 +208,7 @@ class ImageBuilder:
                 else:
                     self._configs.pop(key, None)
             configs = MappingProxyType(self._configs)
-        image = replace(
-            self._image,
+        image = self._image._replace(
             offset=self._offset,
             epoch=self._epoch,
             cluster_id=self._cluster_id,

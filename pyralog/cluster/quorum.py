@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pyralog.cluster.controller import Controller
 from pyralog.cluster.image import EMPTY, NO_DELTA, ClusterImage, ImageDelta, replay_batch
@@ -34,11 +34,10 @@ SNAPSHOT_AFTER_BYTES = 16 * 1024 * 1024
 MAX_IN_FLIGHT = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Proposal:
-    """Records on their way: the index of the last, the state they lead to, and what they change."""
+class _Proposal(NamedTuple):
+    """Records on their way: the index of the last one, the state they lead to, and what they change."""
 
-    index: int
+    last: int
     image: ClusterImage
     delta: ImageDelta
 
@@ -99,7 +98,7 @@ class Quorum:
                 "this node belongs to a cluster, but its metadata log is missing or empty. Restore the folder "
                 f"{METADATA_DIRECTORY} from a backup; nothing was changed."
             )
-        image = replace(recovered.image, epoch=self._voter.term, controller_id=self._node_id)
+        image = recovered.image._replace(epoch=self._voter.term, controller_id=self._node_id)
         self._snapshot_offset = recovered.snapshot_offset
         self.image = self._tip = image
         self._scope.start(self._publish(), name="metadata publication", critical=True)
@@ -151,13 +150,13 @@ class Quorum:
 
     def committed(self, index: int) -> None:
         """The voter says: everything up to this index is durable."""
-        while self._proposals and self._proposals[0].index <= index:
+        while self._proposals and self._proposals[0].last <= index:
             self._committed.append(self._proposals.popleft())
         self._work_left.set()
 
     def lost(self, index: int, error: Exception) -> None:
         """The voter says: nothing from this index on will be durable. The tip goes back to what is."""
-        while self._proposals and self._proposals[-1].index >= index:
+        while self._proposals and self._proposals[-1].last >= index:
             self._proposals.pop()
         durable = self._proposals or self._committed
         self._tip = durable[-1].image if durable else self._last_durable()

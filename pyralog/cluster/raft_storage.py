@@ -18,8 +18,8 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pyralog.cluster.batches import DamagedBatch, build_batch, chunked, find_batch, read_batch
 from pyralog.cluster.image import EMPTY, ClusterImage, ImageBuilder, snapshot_records
@@ -39,8 +39,7 @@ class MetadataCorrupt(Exception):
     """The metadata cannot be trusted; the node must not start. The text says what is wrong and where."""
 
 
-@dataclass(frozen=True, slots=True)
-class VoterState:
+class VoterState(NamedTuple):
     """What a voter must never forget: its term and vote; and the offset up to which its log was once committed."""
 
     term: int = 0
@@ -48,8 +47,7 @@ class VoterState:
     committed: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(NamedTuple):
     """What a start found: the state, the vote, and the offset of the snapshot it began with (-1: none)."""
 
     image: ClusterImage

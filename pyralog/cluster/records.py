@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyralog.model import Uuid
 
@@ -19,15 +18,13 @@ class MetadataFormatError(ValueError):
     """The bytes are not a metadata record that this release understands."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterRecord:
+class ClusterRecord(NamedTuple):
     """The first record of a cluster: its id."""
 
     cluster_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerRecord:
+class BrokerRecord(NamedTuple):
     """A node has registered: a new incarnation, with the epoch it was given (the index of this record)."""
 
     node_id: int
@@ -40,23 +37,20 @@ class BrokerRecord:
     fenced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeadershipRecord:
+class LeadershipRecord(NamedTuple):
     """Every partition that this node leads gets the next leader epoch: no leadership survives a restart."""
 
     node_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class TopicRecord:
+class TopicRecord(NamedTuple):
     """A topic has been created; its partitions follow as PartitionRecords in the same batch."""
 
     name: str
     topic_id: Uuid
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionRecord:
+class PartitionRecord(NamedTuple):
     """A partition in full: at creation, and in snapshots."""
 
     topic_id: Uuid
@@ -68,8 +62,7 @@ class PartitionRecord:
     partition_epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionChangeRecord:
+class PartitionChangeRecord(NamedTuple):
     """What has changed in the registration of a partition; the partition epoch rises by one."""
 
     topic_id: Uuid
@@ -80,15 +73,13 @@ class PartitionChangeRecord:
     replicas: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTopicRecord:
+class RemoveTopicRecord(NamedTuple):
     """A topic has been deleted, with its configuration; its name keeps a floor for later leader epochs."""
 
     topic_id: Uuid
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRecord:
+class ConfigRecord(NamedTuple):
     """A configuration value of a resource (Kafka's resource types), or its removal (value None)."""
 
     resource_type: int
@@ -97,8 +88,7 @@ class ConfigRecord:
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProducerIdsRecord:
+class ProducerIdsRecord(NamedTuple):
     """A block of producer ids went to a node; the next block starts here."""
 
     node_id: int
@@ -106,24 +96,21 @@ class ProducerIdsRecord:
     next_producer_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureLevelRecord:
+class FeatureLevelRecord(NamedTuple):
     """A finalized feature has this level; 0 takes it back."""
 
     name: str
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class EpochFloorRecord:
+class EpochFloorRecord(NamedTuple):
     """Snapshots only: leader epochs of a topic of this name start here; an empty name means any other name."""
 
     name: str
     floor: int
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotRecord:
+class SnapshotRecord(NamedTuple):
     """The first record of a snapshot: the state after the record at `offset`; `records` others follow."""
 
     offset: int
@@ -264,8 +251,7 @@ OPTIONAL_TEXT: Codec = (_write_optional_text, _read_optional_text)
 IDS: Codec = (_write_ids, _read_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """How a record class is written: its type number, its version, and the codec of each field in order.
 
     Fields in `tagged` come last, are written only when they differ from the class's default, and may be unknown to

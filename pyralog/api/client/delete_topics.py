@@ -14,7 +14,6 @@ Contract
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
@@ -69,7 +68,7 @@ async def _delete(wanted: Sequence[TopicRef], context: Context) -> Sequence[Dele
 def _without_73(outcome: DeletedTopic) -> DeletedTopic:
     """TOPIC_DELETION_DISABLED came with v3 (KIP-322)."""
     if outcome.error is ErrorCode.TOPIC_DELETION_DISABLED:
-        return replace(outcome, error=ErrorCode.INVALID_REQUEST)
+        return outcome._replace(error=ErrorCode.INVALID_REQUEST)
     return outcome
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyralog.api.authorizer import AllowAll, Operation, ResourceType
@@ -51,8 +52,8 @@ class FakeQuorum:
 
     def fence(self, node: int) -> None:
         brokers = dict(self.image.brokers)
-        brokers[node] = replace(brokers[node], fenced=True)
-        self.image = replace(self.image, brokers=brokers)
+        brokers[node] = brokers[node]._replace(fenced=True)
+        self.image = self.image._replace(brokers=brokers)
 
     async def submit(self, request: Request) -> Any:
         if self.hold is not None:
@@ -243,12 +244,12 @@ class Node:
         return decode_response(key, version, frame, 9 if flexible else 8)
 
     async def settle(self) -> None:
-        """Let every request that waits for nothing but the loop finish."""
-        for _ in range(200):
-            if self.dispatcher.stats.waiting == 0:
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("a request still waits")
+        """Wait until no request waits any more."""
+        async with asyncio.timeout(30):
+            for turn in itertools.count():
+                if self.dispatcher.stats.waiting == 0:
+                    return
+                await asyncio.sleep(0 if turn < 50 else 0.001)
 
 
 CORRELATION_ID = 0x01020304

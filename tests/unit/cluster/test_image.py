@@ -216,7 +216,7 @@ def histories(draw: st.DrawFn) -> list[list[Record]]:
 
 def state_of(image: ClusterImage) -> object:
     """Everything in an image but the position in the log."""
-    return [getattr(image, name) for name in image.__slots__ if name not in ("offset", "epoch", "controller_id")]
+    return [getattr(image, name) for name in image._fields if name not in ("offset", "epoch", "controller_id")]
 
 
 @settings(max_examples=200)

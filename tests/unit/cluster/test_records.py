@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -27,7 +26,8 @@ LONG = {"broker_epoch", "next_producer_id", "offset", "records"}
 
 
 def any_record(cls: type[Any]) -> st.SearchStrategy[Any]:
-    arguments = {f.name: INT64 if f.name in LONG else VALUES[str(f.type)] for f in fields(cls)}
+    types = {name: kind.__forward_arg__ for name, kind in cls.__annotations__.items()}
+    arguments = {name: INT64 if name in LONG else VALUES[kind] for name, kind in types.items()}
     return st.builds(cls, **arguments)
 
 
@@ -57,7 +57,7 @@ def test_every_field_has_a_layout_and_numbers_are_unique() -> None:
     numbers = [layout.number for layout in r.LAYOUTS.values()]
     assert len(set(numbers)) == len(numbers)
     for cls, layout in r.LAYOUTS.items():
-        assert [f.name for f in fields(cls)] == [*layout.fields, *layout.tagged]
+        assert [*cls._fields] == [*layout.fields, *layout.tagged]
 
 
 def test_unknown_tags_are_skipped() -> None:
