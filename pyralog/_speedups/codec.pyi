@@ -1,26 +1,13 @@
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, TypeAlias, final
+
+from pyralog._speedups.codec_message import Message as Message
+from pyralog._speedups.codec_message import define as define
 
 _BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 class ProtocolError(ValueError): ...
 class EncodeError(ValueError): ...
-
-@final
-class Layout:
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    @property
-    def defaults(self) -> tuple[object, ...]: ...
-    def __new__(cls, owner: type, names: tuple[str, ...], defaults: tuple[object, ...]) -> Layout: ...
-
-class Message:
-    _layout: ClassVar[Layout]
-    __hash__: ClassVar[None]  # type: ignore[assignment]
-    def __init__(self, **fields: Any) -> None: ...
-    def __eq__(self, other: object, /) -> bool: ...
-
-def define(cls: type[Message], names: tuple[str, ...], defaults: tuple[object, ...]) -> None: ...
 
 @final
 class Program:

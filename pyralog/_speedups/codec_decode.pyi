@@ -1,0 +1,1 @@
+# Nothing for Python: codec.pyx calls it.
