@@ -36,6 +36,8 @@ def main(
     """Run a Pyralog node. Without a file: data in ./pyralog-data, clients on 127.0.0.1:9092."""
     # Start-up makes many objects and no garbage; collecting in between costs a tenth of the time to ready.
     gc.disable()
+    # Plugins of pydantic are looked for in every installed distribution; we have none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with _data_folder(ephemeral) as folder:
         if folder is not None:
             settings = (*settings, f"node.data_dir={folder}")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pyralog.config.endpoints import Address
 from pyralog.config.schema import Config
+from pyralog.config.units import INT_MAX
 
 
 class Finding(NamedTuple):
@@ -129,5 +130,7 @@ def not_in_this_release(config: Config) -> Iterator[Finding]:
         if listener.protocol != "PLAINTEXT":
             message = f"{listener.name}: {listener.protocol} comes with a later release."
             yield Finding("network.listeners", message)
+    if config.network.max_connections_per_ip != INT_MAX:
+        yield Finding("network.max_connections_per_ip", "a limit for each address comes with a later release.")
     if config.network.admin_address is not None:
         yield Finding("network.admin_address", "a separate HTTP port comes with a later release.")
