@@ -3,6 +3,7 @@
 It is driven from Python and takes the GIL in every operation; no broker uses it.
 """
 
+cimport cython
 from libc.errno cimport EIO
 from libc.stdint cimport int64_t, uint8_t
 
@@ -19,6 +20,7 @@ cdef enum:
 KINDS = ("open", "close", "write", "read", "sync", "truncate", "allocate", "rename", "unlink", "sync_dir")
 
 
+@cython.no_gc_clear     # logs that are garbage, too, still close their files through it
 cdef class FaultFiles(Files):
     """The real files, with faults. `counts` says how often each kind of operation was asked for.
 

@@ -493,25 +493,49 @@ def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *
     return segment.size, segment.next_offset, s.batches
 
 
-def good_beyond(PartitionLog log, int64_t i, int64_t file_size) -> int:
-    """Position of the first good batch behind the segment's end, or -1: is it a torn tail, or a hole?"""
-    cdef Segment* segment = segment_number(log, i)
+cdef int64_t next_hole(Scan* s, int64_t* position) noexcept nogil:
+    """Walks from *position to the next range that is no good batch, and sets it; its end, 0 = there is none, or -errno."""
+    cdef BatchInfo info
+    cdef int result
+    memset(&info, 0, sizeof(info))
+    while position[0] < s.end:
+        result = next_batch(s, position[0], &info)
+        if result < 0:
+            return result
+        if result == 0:
+            return find_good(s, position[0] + 1)
+        s.segment.next_offset = info.base_offset + info.last_offset_delta + 1
+        position[0] += info.size
+    return 0
+
+
+def holes(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset) -> list:
+    """Ranges [position, end) behind the segment's end that are no good batches; one up to file_size is a torn tail."""
+    cdef Segment copy = segment_number(log, i)[0]
     cdef Scan s
-    cdef int64_t result
+    cdef int64_t position = copy.size, end
+    check(segment_open(&log.log, segment_number(log, i), 0), log.directory)
+    copy.fd = segment_number(log, i).fd
     memset(&s, 0, sizeof(Scan))
     s.log = &log.log
-    s.segment = segment
+    s.segment = &copy
     s.end = file_size
-    s.limit_offset = <int64_t>1 << 62
-    check(segment_open(&log.log, segment, 0), log.directory)
+    s.limit_offset = limit_offset
     s.buffer = <uint8_t*>malloc(CHUNK)
     if s.buffer == NULL:
         raise MemoryError
-    with nogil:
-        result = find_good(&s, segment.size + 1)
-    free(s.buffer)
-    check(result, log.directory)
-    return result if result < file_size else -1
+    found = []
+    try:
+        while True:
+            with nogil:
+                end = next_hole(&s, &position)
+            check(end, log.directory)
+            if end == 0:
+                return found
+            found.append((position, end))
+            position = end
+    finally:
+        free(s.buffer)
 
 
 def bad_ranges(PartitionLog log, int64_t i) -> list:

@@ -1,5 +1,6 @@
 """The log of one partition: append, locate, roll, move its start, truncate; segment files with sparse indexes."""
 
+cimport cython
 from libc.errno cimport EAGAIN, EBADMSG, EIO, ENAMETOOLONG, ENOENT, ENOMEM, EOPNOTSUPP
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
@@ -504,7 +505,7 @@ cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_by
             mark(log, offset, segment, segment.size)    # a consumer at the end: this is where the next batch will be
         return LOG_OK
     for i in range(LOG_MARKS):
-        if log.marks[i].offset == offset and log.marks[i].position < log.marks[i].segment.size:
+        if log.marks[i].offset == offset and offset < log.marks[i].segment.next_offset:
             segment = log.marks[i].segment
             out.position = log.marks[i].position
             marked = True
@@ -803,6 +804,7 @@ cdef void log_index_written(Log* log, Segment* segment, const IndexDelta* delta)
 
 # --- Python ---
 
+@cython.no_gc_clear     # __dealloc__ closes files through `files`
 cdef class PartitionLog:
     """One partition's log. Built by storage.recovery; nothing here may be called while a plane owns it."""
 

@@ -1,14 +1,16 @@
 """Opens a partition's log: at once after a clean stop, by scanning what was not flushed after a crash.
 
-What can be derived (indexes, producer state) is rebuilt. A torn or corrupt tail of the last segment is cut, and kept
-aside first when good batches follow it. A closed segment is never cut: what cannot be read in it is reported, the rest
-served. What cannot be read because of an I/O error is left alone and raised.
+What can be derived (indexes, producer state) is rebuilt. A torn or corrupt tail is cut. What is bad between good
+batches is taken out of segments that had not been flushed, and kept in a file of its own; in flushed ones it stays,
+reading it is an error, and the rest is served. What the file system fails to read is left alone and raised.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -258,48 +260,78 @@ class _Opening:
             recover.replay_producers(self.log, covered, start, self.now_ms)
         last = len(self.bases) - 1
         for i in range(first, last + 1):
-            size, begin = self._size(i), self.log.segments()[i][2]
-            end, _, _ = recover.scan(
-                self.log,
-                i,
-                size,
-                self._limit(i),
-                crc_from=recovery_point,
-                producers=True,
-                producers_from=covered,
-                now_ms=self.now_ms,
-                resync=i < last,
-            )
-            self.report.scanned_bytes += size - begin
+            begin = self.log.segments()[i][2]
+            self.report.scanned_bytes += self._size(i) - begin
+            if self._scan_on(i, recovery_point, covered) < self._size(i):
+                self._mend(i)
+                self._scan_on(i, recovery_point, covered)
             if i < last:
                 self._seal_closed(i)
-            elif end < size:
-                self._cut(i, end, size)
 
-    def _cut(self, i: int, end: int, size: int) -> None:
-        """Ends the last segment at its last good batch."""
-        if recover.good_beyond(self.log, i, size) >= 0:
-            self._set_aside(i, end, size)
-        recover.cut_file(self.log, i)
-        self.report.cut_bytes += size - end
+    def _scan_on(self, i: int, recovery_point: int, covered: int) -> int:
+        """Takes good batches from the segment's end on; where the first bad one lies."""
+        end, _, _ = recover.scan(
+            self.log,
+            i,
+            self._size(i),
+            self._limit(i),
+            crc_from=recovery_point,
+            producers=True,
+            producers_from=covered,
+            now_ms=self.now_ms,
+        )
+        return end
+
+    def _mend(self, i: int) -> None:
+        """Takes bad ranges out of a segment that was not flushed; behind its last good batch there is nothing to keep.
+
+        Good batches behind a hole stay: they are as durable as they were meant to be. The bytes of the hole are kept
+        in a file of their own, the offsets that were in it are missing from the log, as after compaction.
+        """
+        size = self._size(i)
+        bad = recover.holes(self.log, i, size, self._limit(i))
+        inside = [(begin, end) for begin, end in bad if end < size]
+        if inside or i < len(self.bases) - 1:
+            for begin, end in bad:
+                self._set_aside(i, begin, end)
+        if inside:
+            self._rewrite(i, bad)
+        else:
+            recover.cut_file(self.log, i)
+        lost = sum(end - begin for begin, end in bad)
+        self.report.cut_bytes += lost
+        self.sizes[segment_name(self.bases[i], LOG)] = size - lost
+
+    def _rewrite(self, i: int, bad: list[tuple[int, int]]) -> None:
+        """Replaces the segment's file by one without the bad ranges."""
+        path = self.directory / segment_name(self.bases[i], LOG)
+        good = zip([0, *(end for _, end in bad)], [*(begin for begin, _ in bad), self._size(i)], strict=True)
+        self._copy(path, Path(f"{path}{TEMPORARY}"), good)
+        self.log.close()  # its descriptor shows the old file
+        self.files.rename(os.fsencode(f"{path}{TEMPORARY}"), os.fsencode(path))
+        self.files.fsync_dir(os.fsencode(self.directory))
 
     def _set_aside(self, i: int, begin: int, end: int) -> None:
-        """Copies what is about to be cut: good batches follow the bad one; only the operator may throw them away."""
-        name = f"{segment_name(self.bases[i], LOG)}.{begin}{QUARANTINE}"
-        source = self.files.open(os.fsencode(self.directory / segment_name(self.bases[i], LOG)), os.O_RDONLY)
-        try:
-            target = self.files.open(os.fsencode(self.directory / name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            try:
-                for position in range(begin, end, _COPY_BYTES):
-                    data = self.files.pread(source, min(_COPY_BYTES, end - position), position)
-                    self.files.pwrite(target, data, position - begin)
-                self.files.fdatasync(target)
-            finally:
-                self.files.close(target)
-        finally:
-            self.files.close(source)
+        """Keeps bytes that leave the log, for the operator."""
+        path = self.directory / segment_name(self.bases[i], LOG)
+        name = f"{path.name}.{begin}{QUARANTINE}"
+        self._copy(path, self.directory / name, [(begin, end)])
         self.files.fsync_dir(os.fsencode(self.directory))
         self.report.quarantined.append(name)
+
+    def _copy(self, source: Path, target: Path, ranges: Iterable[tuple[int, int]]) -> None:
+        """Copies ranges of a file into a new one, and syncs it."""
+        with ExitStack() as stack:
+            reading = self.files.open(os.fsencode(source), os.O_RDONLY)
+            stack.callback(self.files.close, reading)
+            writing = self.files.open(os.fsencode(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            stack.callback(self.files.close, writing)
+            written = 0
+            for begin, end in ranges:
+                for position in range(begin, end, _COPY_BYTES):
+                    data = self.files.pread(reading, min(_COPY_BYTES, end - position), position)
+                    written += self.files.pwrite(writing, data, written)
+            self.files.fdatasync(writing)
 
     # --- producers ---
 
