@@ -35,6 +35,8 @@ NO_NODE = -1
 # name: (lowest, highest) level that this release can run at. 33 is what Kafka 4.4 calls its metadata version; clients
 # read no more from it than "a 4.4 broker".
 SUPPORTED_FEATURES: Mapping[str, tuple[int, int]] = {"metadata.version": (33, 33)}
+# What every cluster runs at; levels that were raised on purpose are in the metadata log and win.
+BASE_FEATURES: Mapping[str, int] = {"metadata.version": 33}
 
 
 def handle(request: ApiVersionsRequest, context: Context) -> ApiVersionsResponse:
@@ -52,7 +54,7 @@ def handle(request: ApiVersionsRequest, context: Context) -> ApiVersionsResponse
         finalized_features_epoch=context.image.offset,
         finalized_features=[
             FinalizedFeatureKey(name=name, max_version_level=level, min_version_level=level)
-            for name, level in context.image.features.items()
+            for name, level in {**BASE_FEATURES, **context.image.features}.items()
             if level > 0
         ],
     )

@@ -16,7 +16,7 @@ from pyralog.api.dispatch import Dispatcher
 from pyralog.api.registry import CLIENT_APIS
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
-from pyralog.cluster.records import ClusterRecord, FeatureLevelRecord
+from pyralog.cluster.records import ClusterRecord
 from pyralog.cluster.requests import RegisterBroker, Request
 from pyralog.config.effective import BrokerDefaults
 from pyralog.config.rules import Rules
@@ -44,7 +44,7 @@ class FakeQuorum:
         self.listeners: list[Callable[[ClusterImage], None]] = []
         self.hold: Any = None
         self.requests: list[Request] = []
-        self._commit([ClusterRecord(CLUSTER_ID), FeatureLevelRecord("metadata.version", 33)])
+        self._commit([ClusterRecord(CLUSTER_ID)])
         self.register(NODE, "127.0.0.1", 9092)
 
     def register(self, node: int, host: str, port: int, rack: str | None = None) -> None:
