@@ -8,6 +8,8 @@ cdef void connection_kill(Engine* e, Connection* c) noexcept nogil
 cdef void connection_destroy(Engine* e, Connection* c) noexcept nogil
 cdef void connection_interest(Engine* e, Connection* c, bint reading, bint writing) noexcept nogil
 cdef void connection_send(Engine* e, Connection* c) noexcept nogil
+cdef void drop_chunks(Engine* e, Connection* c, int32_t n) noexcept nogil
+cdef void output_left(Engine* e, Connection* c) noexcept nogil
 cdef int64_t connection_backlog(const Connection* c) noexcept nogil
 cdef int connection_handover(Engine* e, Connection* c, const uint8_t* data, int64_t size) noexcept nogil
 

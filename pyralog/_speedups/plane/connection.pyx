@@ -235,6 +235,22 @@ cdef void output_done(Engine* e, Connection* c) noexcept nogil:
         c.slots_capacity = 0
 
 
+cdef void output_left(Engine* e, Connection* c) noexcept nogil:
+    """What follows when output has left: room is given back, a connection at its end goes, a stalled one goes on."""
+    if c.sent == output_end(c) and c.n_chunks == 0:
+        output_done(e, c)
+        if c.closing:
+            connection_kill(e, c)
+    elif c.sent - c.origin > 1 << 16 and c.sent - c.origin >= c.output.size >> 1:
+        # Half of it at least: so every byte is moved about once, however many sends a large answer takes.
+        memmove(c.output.data, c.output.data + (c.sent - c.origin), output_end(c) - c.sent)
+        c.output.size = output_end(c) - c.sent
+        c.origin = c.sent
+    if c.stalled and connection_backlog(c) <= e.limits.max_output_bytes:
+        c.stalled = False
+        resume_later(e, c)
+
+
 cdef void connection_send(Engine* e, Connection* c) noexcept nogil:
     """Sends whatever the gate lets pass and the socket takes."""
     cdef int64_t limit = gate_releasable(e, c)
@@ -261,19 +277,9 @@ cdef void connection_send(Engine* e, Connection* c) noexcept nogil:
             full = True
             break
         e.counters.bytes_sent += n
-    if c.sent == output_end(c) and c.n_chunks == 0:
-        output_done(e, c)
-        if c.closing:
-            connection_kill(e, c)
-    elif c.sent - c.origin > 1 << 16:
-        memmove(c.output.data, c.output.data + (c.sent - c.origin), output_end(c) - c.sent)
-        c.output.size = output_end(c) - c.sent
-        c.origin = c.sent
     if full != c.writing:
         connection_interest(e, c, c.reading, full)
-    if c.stalled and connection_backlog(c) <= e.limits.max_output_bytes:
-        c.stalled = False
-        resume_later(e, c)
+    output_left(e, c)
 
 
 # --- the request that blocks a connection: with Python, or parked ---

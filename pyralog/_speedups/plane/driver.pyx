@@ -1,17 +1,18 @@
 """The engine as Python sees it: commands in, events out, and three ways to drive it (thread, cycle, feed/take_output)."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from pyralog._speedups.fileops cimport Files
 from pyralog._speedups.plane.commands cimport apply_commands
-from pyralog._speedups.plane.connection cimport connection_destroy, connection_kill, connection_open
+from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
 from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
 from pyralog._speedups.plane.gate cimport gate_releasable
 from pyralog._speedups.plane.partition cimport partition_free
-from pyralog._speedups.plane.reader cimport connection_feed
+from pyralog._speedups.plane.reader cimport connection_feed, resume_all
 from pyralog._speedups.plane.ring cimport (
     clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work,
 )
@@ -23,7 +24,7 @@ from pyralog._speedups.plane.state cimport (
     Command, Connection, Engine, Event, FileChunk, Histogram, Partition, Settings,
 )
 from pyralog._speedups.producers cimport producers_count
-from pyralog._speedups.segment cimport LogConfig, PartitionLog, segment_release
+from pyralog._speedups.segment cimport LogConfig, PartitionLog
 
 
 class EventKind:
@@ -79,6 +80,14 @@ cdef void fill_settings(Settings* s, LogConfig* l, dict values):
     l.use_mmap = values["use_mmap"]
 
 
+cdef void finish_all(Engine* e) noexcept nogil:
+    """Finishes the cycle, and as many more as requests left over from it take."""
+    finish_cycle(e)
+    while e.n_resume > 0 and resume_all(e) > 0:
+        finish_cycle(e)
+
+
+@cython.no_gc_clear     # the partitions must outlive the engine, which __dealloc__ frees
 cdef class PlaneEngine:
     """One data plane. Limits are given once; see Limits in state.pxd for their meaning.
 
@@ -192,18 +201,23 @@ cdef class PlaneEngine:
         with nogil:
             look_at_clocks(self.e)
             apply_commands(self.e)
-            connection_feed(self.e, c, &data[0], size)
-            finish_cycle(self.e)
+            # The commands may have ended it; a dead one stays in its place until the cycle's end.
+            if not c.dead:
+                connection_feed(self.e, c, &data[0], size)
+            finish_all(self.e)
 
     def turn(self):
         """Applies commands and finishes a cycle for virtual connections, without looking at sockets."""
         with nogil:
             look_at_clocks(self.e)
             apply_commands(self.e)
-            finish_cycle(self.e)
+            finish_all(self.e)
 
     def take_output(self, uint64_t id):
-        """Whatever a virtual connection may send now. File ranges are read through the file table."""
+        """Whatever a virtual connection may send now; turn() then serves what waited for room in its output.
+
+        File ranges are read through the file table.
+        """
         cdef Connection* c = self.virtual(id)
         cdef int64_t limit = gate_releasable(self.e, c)
         cdef int64_t upto
@@ -218,10 +232,8 @@ cdef class PlaneEngine:
                                     chunk.position, False) != chunk.length:
                     raise OSError("a segment is shorter than its log says")
                 parts.append(piece)
-                segment_release(chunk.partition.log, chunk.segment)
-                chunk.partition.uses -= 1
-                c.n_chunks -= 1
-                memmove(c.chunks, c.chunks + 1, c.n_chunks * sizeof(FileChunk))
+                self.e.counters.bytes_sent += chunk.length
+                drop_chunks(self.e, c, 1)
                 continue
             if c.sent >= limit:
                 break
@@ -229,7 +241,9 @@ cdef class PlaneEngine:
             if c.n_chunks > 0 and c.chunks[0].at < upto:
                 upto = c.chunks[0].at
             parts.append(PyBytes_FromStringAndSize(<char*>c.output.data + (c.sent - c.origin), upto - c.sent))
+            self.e.counters.bytes_sent += upto - c.sent
             c.sent = upto
+        output_left(self.e, c)
         return b"".join(parts)
 
     def close_virtual(self, uint64_t id):

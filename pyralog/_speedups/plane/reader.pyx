@@ -245,13 +245,14 @@ cdef int64_t process(Engine* e, Connection* c, uint8_t* data, int64_t size) noex
     return at
 
 
-cdef void resume_one(Engine* e, Connection* c) noexcept nogil:
+cdef int64_t resume_one(Engine* e, Connection* c) noexcept nogil:
+    """Serves what has been received; the bytes served."""
     cdef uint8_t* data = c.input.data
     cdef int64_t size = c.input.size
     cdef int64_t capacity = c.input.capacity
-    cdef int64_t served
+    cdef int64_t served = 0
     if c.dead or c.blocked:
-        return
+        return 0
     if data != NULL and c.frame_size == 0:
         c.input.data = NULL
         c.input.size = 0
@@ -261,10 +262,12 @@ cdef void resume_one(Engine* e, Connection* c) noexcept nogil:
         retire(e, data, capacity)
     if not (c.reading or c.resumable or c.blocked or c.stalled or c.dead):
         connection_interest(e, c, True, c.writing)
+    return served
 
 
-cdef void resume_all(Engine* e) noexcept nogil:
-    """Connections with whole requests left over from an earlier cycle."""
+cdef int64_t resume_all(Engine* e) noexcept nogil:
+    """Connections with whole requests left over from an earlier cycle; the bytes served."""
+    cdef int64_t served = 0
     cdef uint32_t i
     cdef uint32_t n = e.n_resume
     cdef Connection* c
@@ -272,10 +275,11 @@ cdef void resume_all(Engine* e) noexcept nogil:
         c = e.connections[e.resume[i]]
         if c != NULL and c.resumable:
             c.resumable = False
-            resume_one(e, c)
+            served += resume_one(e, c)
     for i in range(n, e.n_resume):
         e.resume[i - n] = e.resume[i]
     e.n_resume -= n
+    return served
 
 
 # --- reading ---

@@ -358,6 +358,7 @@ cdef enum:
     JOB_SNAPSHOT = 3            # write a producer snapshot file
     JOB_PREALLOCATE = 4
     JOB_WARM = 5                # bring pages into the cache
+    JOB_WRITEBACK = 6           # begin writing a segment's dirty pages, without waiting
 
 
 ctypedef struct Job:
