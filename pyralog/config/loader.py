@@ -119,9 +119,10 @@ class _Load:
         _rename(self.origins, alias, target)
 
     def _dev(self) -> None:
-        node_id = self.environ.get("PYRALOG_NODE_ID") or lookup(self.tree, ("node", "node_id")) or 1
-        values = {**DEVELOPMENT, ("node", "cluster_nodes"): [node_id]}
-        self._overlay(Overlay(values=values, names=dict.fromkeys(values, "--dev")), "dev")
+        """Forget the file's cluster: the members are then this node, whatever its id turns out to be."""
+        _remove(self.tree, ("node", "cluster_nodes"))
+        self.origins = {path: origin for path, origin in self.origins.items() if path[:2] != ("node", "cluster_nodes")}
+        self._overlay(Overlay(values=dict(DEVELOPMENT), names=dict.fromkeys(DEVELOPMENT, "--dev")), "dev")
 
     def _overlay(self, overlay: Overlay, kind: str) -> None:
         self.problems += overlay.problems
