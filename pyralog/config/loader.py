@@ -120,7 +120,9 @@ class _Load:
 
     def _dev(self) -> None:
         """Forget the file's cluster: the members are then this node, whatever its id turns out to be."""
-        _remove(self.tree, ("node", "cluster_nodes"))
+        node = self.tree.get("node")
+        if isinstance(node, dict):
+            node.pop("cluster_nodes", None)
         self.origins = {path: origin for path, origin in self.origins.items() if path[:2] != ("node", "cluster_nodes")}
         self._overlay(Overlay(values=dict(DEVELOPMENT), names=dict.fromkeys(DEVELOPMENT, "--dev")), "dev")
 

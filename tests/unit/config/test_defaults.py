@@ -134,6 +134,8 @@ def test_dev_makes_a_single_node_of_a_cluster_file(load_text: Callable[..., Load
     assert list(not_in_this_release(config)) == []
     other = load_text(text, dev=True, environ={"NODE_ID": "9"}).config
     assert [member.node_id for member in other.node.cluster_nodes] == [9]
+    kept = load_text("node: {node_id: 2, rack: r}\n", dev=True).config.node
+    assert (kept.node_id, kept.rack) == (2, "r")
     moved = load_text(text, dev=True, settings=["network.listen_address=127.0.0.1:19092"]).config
     assert moved.network.listen_address.port == 19092
 
