@@ -40,7 +40,7 @@ def test_trap_13_the_first_record_inside_the_batch(log):
 @pytest.mark.parametrize("codec", [1, 2, 3, 4])
 def test_trap_13_inside_a_compressed_batch(log, codec):
     rows = [Record(i, 1000 + i * 10, None, b"x" * 50) for i in range(20)]
-    log.append([build(rows, codec=Codec(codec))], 1)
+    log.append([build(rows, codec=Codec(codec), leader_epoch=0)], 1)
     assert search(log, 1005) == (1, 1010, 0)
     assert search(log, 1190) == (19, 1190, 0)
     assert newest_record(path_of(log), 0, log.size_bytes) == (19, 1190, 0)
