@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 from pyralog._speedups.batch cimport BatchInfo, batch_assign, batch_crc_ok, batch_parse
 from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
 from pyralog._speedups.plane.commit cimport (
-    NOBODY, partition_fail_waiters, partition_unused, partition_wake_all, retire, roll,
+    NOBODY, partition_fail_waiters, partition_unused, partition_wake_all, retire, roll, write_dirty,
 )
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
 from pyralog._speedups.plane.gate cimport touch
@@ -69,13 +69,18 @@ cdef void forget_unsynced(Engine* e, Partition* p) noexcept nogil:
         if e.unsynced[i] == p:
             e.n_unsynced -= 1
             e.unsynced[i] = e.unsynced[e.n_unsynced]
+            e.unsynced_bytes -= p.unsynced_bytes
             break
     p.unsynced = False
+    p.unsynced_bytes = 0
+    p.unsynced_records = 0
 
 
 cdef void remove(Engine* e, Command* command) noexcept nogil:
     """Stops serving it; DONE comes when no job and no answer under way refers to it any more."""
     cdef Partition* p = command.partition
+    if p.dirty:
+        write_dirty(e)          # appended by an earlier command of this cycle
     p.leading = False
     p.removed = True
     partition_fail_waiters(e, p, E_UNKNOWN_TOPIC_OR_PARTITION)

@@ -9,6 +9,7 @@ cdef inline bint waits_for_sync(const Engine* e, const Partition* p) noexcept no
     return e.limits.sync_on_write or e.limits.inline_sync or p.settings.flush_messages == 1
 
 cdef void engine_fail(Engine* e, Partition* p, int32_t error) noexcept nogil
+cdef void write_dirty(Engine* e) noexcept nogil
 cdef void flush(Engine* e) noexcept nogil
 cdef int roll(Engine* e, Partition* p) noexcept nogil
 cdef void sync_if_due(Engine* e) noexcept nogil

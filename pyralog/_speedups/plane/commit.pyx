@@ -1,6 +1,6 @@
 """The end of a cycle for the partitions: write what was collected, move the high watermark, release answers, group sync."""
 
-from libc.errno cimport EMFILE, ENFILE, ENOMEM, ENOSPC
+from libc.errno cimport EIO, EMFILE, ENFILE, ENOMEM, ENOSPC
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, strncpy
@@ -16,7 +16,7 @@ from pyralog._speedups.plane.state cimport (
 )
 from pyralog._speedups.producers cimport producers_count, producers_dump
 from pyralog._speedups.segment cimport (
-    Segment, log_append, log_fit, log_index_delta, log_index_pending, log_index_written, log_roll, log_wants_prealloc,
+    Segment, log_append, log_fit, log_index_delta, log_index_pending, log_index_written, log_roll, log_trim, log_wants_prealloc,
     segment_acquire, segment_path, segment_release,
 )
 
@@ -194,9 +194,12 @@ cdef void snapshot_write(Engine* e, Partition* p) noexcept nogil:
 cdef int roll(Engine* e, Partition* p) noexcept nogil:
     """A new active segment at the log end: 0 or -errno."""
     cdef Segment* closed = p.log.segments[p.log.n_segments - 1]
-    cdef int rc = log_roll(p.log, e.now_ms)
-    if rc < 0:
-        return rc
+    cdef int rc
+    if e.failed or p.failed:
+        return -EIO             # the producer table may know of batches that were not written: no snapshot of it
+    rc = log_roll(p.log, e.now_ms)
+    if rc < 0 or closed == p.log.segments[p.log.n_segments - 1]:
+        return rc               # an empty segment is as good as a new one
     index_write(e, p, closed)
     # The producer table already knows the batches of this cycle that are still to be written; only a table that ends at
     # the log end may be kept under that name.
@@ -310,6 +313,10 @@ cdef void flush_partition(Engine* e, Partition* p) noexcept nogil:
     cdef int64_t records = p.next_offset - p.log.leo
     for i in range(p.n_pending):
         size += p.pending[i].size
+    if p.n_pending == 0:        # memory ran out before its first batch was queued
+        p.n_answers = 0
+        p.dirty = False
+        return
     rc = -e.failure if e.failed else write_pending(e, p)
     if rc < 0:
         e.counters.write_failures += 1
@@ -350,15 +357,25 @@ cdef void retire(Engine* e, void* data, int64_t capacity) noexcept nogil:
     e.n_retired += 1
 
 
-cdef void flush(Engine* e) noexcept nogil:
-    """Writes everything collected since the last flush; afterwards the receive buffers may be used again."""
+cdef void write_dirty(Engine* e) noexcept nogil:
+    """Writes everything collected since the last time; nothing pending points into a receive buffer afterwards."""
     cdef int32_t i
-    cdef int64_t began = e.n_dirty
+    cdef int32_t began = e.n_dirty
+    e.flushes += 1
     for i in range(e.n_dirty):
         flush_partition(e, e.dirty[i])
     for i in range(e.n_dirty):
         partition_unused(e, e.dirty[i])
     e.n_dirty = 0
+    if e.limits.inline_sync and began > 0:
+        e.sync_wanted = True
+        sync_if_due(e)
+
+
+cdef void flush(Engine* e) noexcept nogil:
+    """write_dirty, then gives back the receive buffers: not while a request is being served from one."""
+    cdef int32_t i
+    write_dirty(e)
     for i in range(e.n_retired):
         if e.n_pool < POOLED and e.retired_sizes[i] <= POOLED_BYTES:
             e.pool[e.n_pool] = e.retired[i]
@@ -369,9 +386,6 @@ cdef void flush(Engine* e) noexcept nogil:
         e.buffered_bytes -= e.retired_sizes[i]
     e.n_retired = 0
     e.scratch_used = 0
-    if e.limits.inline_sync and began > 0:
-        e.sync_wanted = True
-        sync_if_due(e)
 
 
 # --- group sync ---
@@ -416,16 +430,32 @@ cdef void begin_writeback(Engine* e, Partition* p) noexcept nogil:
     submit_job(e, &e.sync_queue, job)
 
 
+cdef void fail_unsynced(Engine* e) noexcept nogil:
+    """The log directory has failed: what waits for a sync that will not come is told so. Those in flight tell theirs."""
+    cdef int32_t i
+    cdef Partition* p
+    for i in range(e.n_unsynced):
+        p = e.unsynced[i]
+        p.unsynced = False
+        partition_fail_waiters(e, p, E_KAFKA_STORAGE_ERROR)
+        partition_unused(e, p)
+    e.n_unsynced = 0
+    e.unsynced_bytes = 0
+
+
 cdef void sync_if_due(Engine* e) noexcept nogil:
     """Begins a group sync of everything written, unless one is in flight: that one's end begins the next, which takes
     whatever came in the meantime."""
     cdef int32_t i
     cdef int64_t s
     cdef Partition* p
+    if e.failed:
+        fail_unsynced(e)
+        return
     if e.n_unsynced == 0:
         e.sync_due_ns = 0
         return
-    if e.syncs_in_flight > 0 or e.failed:
+    if e.syncs_in_flight > 0:
         return
     if not (e.sync_wanted or e.unsynced_bytes >= e.limits.cache_bytes or e.now_ns >= e.sync_due_ns):
         return
@@ -450,6 +480,7 @@ cdef void sync_if_due(Engine* e) noexcept nogil:
         while s < p.log.n_segments:
             if sync_segment(e, p, p.log.segments[s]) < 0:
                 engine_fail(e, p, ENOSPC)
+                partition_fail_waiters(e, p, E_KAFKA_STORAGE_ERROR)
                 break
             s += 1
     e.n_unsynced = 0
@@ -487,6 +518,8 @@ cdef void job_finished(Engine* e, Job* job) noexcept nogil:
             job.segment.allocated = job.position + job.length
         else:
             job.segment.allocated = MANY     # this file system has no fallocate or no room: do not ask again
+        if job.segment != p.log.segments[p.log.n_segments - 1]:
+            log_trim(p.log, job.segment)     # closed while it was on its way
     elif job.kind == JOB_WARM and job.connection < e.n_connections:
         c = e.connections[job.connection]
         if c != NULL and c.parked.active and c.parked.sequence == job.sequence:

@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.commit cimport flush, job_finished, sync_if_due
 from pyralog._speedups.plane.connection cimport connection_destroy, connection_kill, connection_open, connection_send
-from pyralog._speedups.plane.gate cimport deadline_due
+from pyralog._speedups.plane.gate cimport deadline_due, touch
 from pyralog._speedups.plane.partition cimport close_idle, topics_free
 from pyralog._speedups.plane.reader cimport connection_read, resume_all, run_parked
 from pyralog._speedups.plane.ring cimport clear_fd, monotonic_ns, rings_free, rings_init, take_done, wall_ms
@@ -77,6 +77,7 @@ cdef int engine_init(Engine* e) noexcept nogil:
     epoll_ctl(e.epoll, EPOLL_CTL_ADD, e.wake, &event)
     e.session_seed = <uint32_t>monotonic_ns()
     e.permit_version = 1
+    e.flushes = 1
     look_at_clocks(e)
     return 0
 
@@ -162,7 +163,7 @@ cdef void socket_event(Engine* e, uint64_t tag, uint32_t what) noexcept nogil:
         connection_kill(e, c)
         return
     if what & EPOLLOUT:
-        connection_send(e, c)
+        touch(e, c)         # sent at the end of the cycle: answers in its output may still wait for this cycle's write
     if what & (EPOLLIN | EPOLLRDHUP) and not c.dead:
         connection_read(e, c)
 

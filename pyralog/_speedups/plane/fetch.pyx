@@ -10,6 +10,7 @@ from pyralog._speedups.cursor cimport (
 from pyralog._speedups.plane.buffers cimport (
     buffer_reserve, put_count, put_i16, put_i32, put_i64, put_raw, put_string, put_uvarint,
 )
+from pyralog._speedups.plane.commit cimport write_dirty
 from pyralog._speedups.plane.connection cimport output_file, park, unpark
 from pyralog._speedups.plane.frame cimport FORWARD, MALFORMED, SERVED, Request, response_begin, response_end
 from pyralog._speedups.plane.gate cimport deadline_set, touch
@@ -605,6 +606,8 @@ cdef int fetch_serve(Engine* e, Connection* c, Request* r, bint expired) noexcep
         r.reason = FORWARD_TOPIC
         return FORWARD
     if not again:
+        if c.produced == e.flushes:
+            write_dirty(e)                      # what it has produced before it must see, answered or not
         e.counters.requests_fetch += 1
         c.parked.since_ns = 0
     open_session(e, c, r, &plan)

@@ -280,18 +280,23 @@ cdef void put_outcome(Connection* c, const Request* r, int32_t index, const Outc
 cdef int64_t gate_answer(Engine* e, Connection* c, Partition* p, const Outcome* out, int64_t start, int64_t slot,
                          int64_t answer) noexcept nogil:
     """Ties the answer to the fate of its batch. Returns the request's slot (opened when the first partition waits)."""
-    cdef bint gated = waits_for_sync(e, p)
     cdef int64_t offset = p.next_offset if out.appended else out.base_offset + 1
-    if gated and (out.appended or offset > p.log.synced):
+    cdef bint waits = waits_for_sync(e, p) and (out.appended or offset > p.log.synced)
+    cdef int rc = 0
+    if waits:
         if slot < 0:
             slot = gate_open(e, c, start)
-        if slot >= 0:
-            gate_wait(c, slot)
+        if slot < 0:
+            connection_kill(e, c)               # no memory to wait with, and no right to answer
+            return slot
+        gate_wait(c, slot)
     if out.appended or (out.duplicate and p.dirty):
-        partition_answer(e, p, c.index, c.generation, slot if gated else -1, answer, offset)
-    elif gated and offset > p.log.synced:
-        partition_await(p, c.index, c.generation, slot, answer, offset)
+        rc = partition_answer(e, p, c.index, c.generation, slot if waits else -1, answer, offset)
+    elif waits:
+        rc = partition_await(p, c.index, c.generation, slot, answer, offset)
         e.sync_wanted = True
+    if rc < 0:
+        connection_kill(e, c)
     return slot
 
 
@@ -334,6 +339,8 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
             p = topic_partition(topic, index)
             serve_partition(e, c, r, topic, p, records, head.acks, &out)
             any_error = any_error or out.error != 0
+            if out.appended:
+                c.produced = e.flushes
             if head.acks != 0:
                 if buffer_reserve(&c.output, PARTITION_ANSWER) < 0:
                     return MALFORMED

@@ -107,6 +107,7 @@ ctypedef struct Connection:
     bint stalled                # not served further until some of its output has left
     bint introduced             # Python knows its addresses
     bint large                  # its last request was large: read the length first
+    int64_t produced            # Engine.flushes when it last appended something
     uint64_t token              # of the forwarded request, 0 = none
     int64_t forwarded_ns
     int32_t forwarded_api
@@ -467,6 +468,7 @@ ctypedef struct Engine:
     int64_t table_size
     int64_t n_topics
     uint64_t permit_version
+    int64_t flushes             # number of the next write of what is pending, from 1
     Partition** dirty
     int32_t n_dirty
     int32_t dirty_capacity
