@@ -46,8 +46,10 @@ def alter_loggers(change: ResourceChange, validate_only: bool, node_id: int) -> 
 
 def check_node(name: str, node_id: int) -> None:
     """KafkaError unless the resource name is this node's id: levels are of one process."""
+    if name == "":
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "Broker id must not be empty")
     if name != str(node_id):
-        raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {node_id} but received '{name}'")
+        raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {node_id} but received {name}")
 
 
 def _levels(change: ResourceChange) -> dict[str, int]:

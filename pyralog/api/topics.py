@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyralog.cluster.controller_topics import name_error
-from pyralog.errors import ErrorCode
+from pyralog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     from pyralog.api.context import Context
@@ -22,6 +22,11 @@ def is_internal(name: str) -> bool:
 def is_legal(name: str) -> bool:
     """True when a topic may have this name."""
     return name_error(name) is None
+
+
+def unknown_topic(name: str) -> KafkaError:
+    """Why there is no topic of this name, with the rule that the name breaks."""
+    return KafkaError(absent_topic(name), name_error(name))
 
 
 def absent_topic(name: str) -> ErrorCode:

@@ -15,7 +15,7 @@ from pyralog.api.authorizer import Operation
 from pyralog.api.configs import topic_settings
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
-from pyralog.api.topics import absent_topic, is_internal, led_partition
+from pyralog.api.topics import is_internal, led_partition, unknown_topic
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.wire.messages import (
@@ -51,7 +51,7 @@ async def _delete(tp: TopicPartition, offset: int, context: Context) -> int:
     if not context.allows(Operation.DELETE, tp.topic):
         raise KafkaError(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
     if tp.topic not in context.image.topics:
-        raise KafkaError(absent_topic(tp.topic))
+        raise unknown_topic(tp.topic)
     if is_internal(tp.topic):
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, "records of internal topics are not deleted")
     registration = led_partition(tp, context)

@@ -22,7 +22,7 @@ from pyralog.api.configs import refuse
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
 from pyralog.api.loggers import check_node, logger_levels
-from pyralog.api.topics import absent_topic
+from pyralog.api.topics import unknown_topic
 from pyralog.cluster.image import ResourceType
 from pyralog.config.describe import ConfigEntry
 from pyralog.errors import ErrorCode, KafkaError
@@ -75,13 +75,13 @@ def _entries(resource_type: int, name: str, context: Context) -> Iterable[Config
     configs, node_id = context.services.configs, context.services.settings.node_id
     if resource_type == ResourceType.TOPIC:
         if name not in context.image.topics:
-            raise KafkaError(absent_topic(name))
+            raise unknown_topic(name)
         return configs.topic(context.image.config(ResourceType.TOPIC, name), context.image)
     if resource_type == ResourceType.BROKER:
         if name == "":
             return configs.cluster(context.image)
         if name != str(node_id):
-            why = f"Unexpected broker id, expected {node_id} or empty string, but received '{name}'"
+            why = f"Unexpected broker id, expected {node_id} or empty string, but received {name}"
             raise KafkaError(ErrorCode.INVALID_REQUEST, why)
         return configs.broker(context.image)
     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unsupported resource type: {resource_type}")

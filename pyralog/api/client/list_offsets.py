@@ -8,7 +8,7 @@ Contract
 - Any other timestamp: the first record at or after it, looked for inside compressed batches too. No such record, or one
   that readers may not see yet: offset and timestamp -1, no error.
 - LeaderEpoch (v4+) is the epoch under which the record at that offset was written; with -1 the current one.
-- CurrentLeaderEpoch (v4+), when given, must be ours (KIP-320). A partition named twice: INVALID_REQUEST for it.
+- CurrentLeaderEpoch (v4+), when given, must be ours (KIP-320). A partition named twice: INVALID_REQUEST, once.
 - DESCRIBE on the topic, else TOPIC_AUTHORIZATION_FAILED. Only the leader answers.
 - Searches by time read segment files on the work pool; TimeoutMs (v10, KIP-1075) bounds them.
 """
@@ -43,6 +43,7 @@ SINCE = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING
 READ_COMMITTED = 1
 TIMEOUT_FROM = 10
 EPOCHS_FROM = 4
+ANSWERED = -1
 
 
 class Search(NamedTuple):
@@ -63,10 +64,13 @@ def handle(request: ListOffsetsRequest, context: Context) -> ListOffsetsResponse
         results = []
         for asked in topic.partitions:
             tp = TopicPartition(topic.name, asked.partition_index)
+            if times[tp] == ANSWERED:
+                continue
             result = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
             results.append(result)
             try:
                 if times[tp] > 1:
+                    times[tp] = ANSWERED
                     raise KafkaError(ErrorCode.INVALID_REQUEST)
                 snapshot = _readable(tp, asked, context)
                 limit = snapshot.last_stable if committed else snapshot.high_watermark

@@ -127,7 +127,8 @@ def _refuse_all(request: ProduceRequest, verdicts: Sequence[Examined], context: 
             TopicProduceResponse(
                 name=topic.name,
                 partition_responses=[
-                    _refused(data.index, next(remaining), context.version) for data in topic.partition_data
+                    _refused(TopicPartition(topic.name, data.index), next(remaining), context)
+                    for data in topic.partition_data
                 ],
             )
             for topic in request.topic_data
@@ -135,9 +136,12 @@ def _refuse_all(request: ProduceRequest, verdicts: Sequence[Examined], context: 
     )
 
 
-def _refused(index: int, verdict: Examined, version: int) -> PartitionProduceResponse:
-    result = PartitionProduceResponse(index=index, error_code=verdict.error, base_offset=NO_OFFSET)
-    if version >= MESSAGES_FROM:
+def _refused(tp: TopicPartition, verdict: Examined, context: Context) -> PartitionProduceResponse:
+    result = PartitionProduceResponse(index=tp.partition, error_code=verdict.error, base_offset=NO_OFFSET)
+    snapshot = context.services.plane.snapshot(tp)
+    if snapshot is not None:
+        result.log_start_offset = snapshot.log_start
+    if context.version >= MESSAGES_FROM:
         result.error_message = verdict.why
         result.record_errors = [
             BatchIndexAndErrorMessage(batch_index=record.position, batch_index_error_message=record.why)
