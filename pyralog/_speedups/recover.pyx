@@ -569,6 +569,11 @@ def cut_indexes(PartitionLog log, int64_t i) -> None:
     for which in range(2):
         index = segment.offsets if which == 0 else segment.times
         check(segment_path(l, segment, ".index" if which == 0 else ".timeindex", path, PATH_SIZE), log.directory)
+        if index.disk_count + index.tail_written == 0:
+            # Not ftruncate: ext4 would write such a file out when it is closed, which costs milliseconds.
+            result = l.ops.unlink(l.ops.ctx, path)
+            check(result if result != -ENOENT else 0, log.directory)
+            continue
         fd = l.ops.open(l.ops.ctx, path, O_RDWR, MODE)
         if fd == -ENOENT:
             continue
