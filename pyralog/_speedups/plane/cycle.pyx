@@ -1,8 +1,9 @@
 """One turn of the plane: wait, apply commands, read and serve, write, wake, release, send."""
 
 from libc.errno cimport EMFILE, ENFILE, errno
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdint cimport uint16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy, memset
 
 from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.commit cimport flush, job_finished, sync_if_due
@@ -26,6 +27,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_wait(int, epoll_event*, int, int)
     int EPOLL_CLOEXEC
     int EPOLL_CTL_ADD
+    int EPOLL_CTL_MOD
     uint32_t EPOLLIN
     uint32_t EPOLLOUT
     uint32_t EPOLLERR
@@ -38,7 +40,10 @@ cdef extern from "<sys/eventfd.h>" nogil:
     int EFD_CLOEXEC
 
 cdef extern from "<sys/socket.h>" nogil:
-    int accept4(int, void*, void*, int)
+    struct sockaddr:
+        pass
+    int accept4(int, sockaddr*, unsigned int*, int)
+    int AF_INET
     int setsockopt(int, int, int, const void*, unsigned int)
     int SOCK_NONBLOCK
     int SOCK_CLOEXEC
@@ -52,6 +57,7 @@ cdef extern from "<netinet/in.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int)
+    int dup(int)
 
 cdef enum:
     EVENTS = 256
@@ -67,6 +73,7 @@ cdef int engine_init(Engine* e) noexcept nogil:
     e.epoll = epoll_create1(EPOLL_CLOEXEC)
     e.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
     e.news = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+    e.spare = dup(e.wake)
     e.scratch = <uint8_t*>malloc(SCRATCH_BYTES)
     e.scratch_size = SCRATCH_BYTES
     if e.epoll < 0 or e.wake < 0 or e.news < 0 or e.scratch == NULL:
@@ -128,6 +135,9 @@ cdef void engine_free(Engine* e) noexcept nogil:
         close(e.wake)
     if e.news >= 0:
         close(e.news)
+    if e.spare >= 0:
+        close(e.spare)
+    e.epoll = e.wake = e.news = -1      # stop() may still be called
 
 
 cdef void look_at_clocks(Engine* e) noexcept nogil:
@@ -135,23 +145,83 @@ cdef void look_at_clocks(Engine* e) noexcept nogil:
     e.now_ms = wall_ms()
 
 
+cdef void peer_of(const uint8_t* address, uint8_t* out) noexcept nogil:
+    """The address of a sockaddr_in (as IPv4-mapped IPv6) or sockaddr_in6."""
+    cdef uint16_t family
+    memcpy(&family, address, 2)
+    memset(out, 0, 16)
+    if family == AF_INET:
+        out[10] = 0xFF
+        out[11] = 0xFF
+        memcpy(out + 12, address + 4, 4)
+    else:
+        memcpy(out, address + 8, 16)
+
+
+cdef bint admitted(Engine* e, const uint8_t* peer) noexcept nogil:
+    """Whether one more connection from there keeps within max.connections and max.connections.per.ip."""
+    cdef int64_t of_peer = 0
+    cdef uint32_t i
+    if e.open_connections >= e.limits.max_connections:
+        return False
+    if e.limits.max_connections_per_ip >= e.limits.max_connections:
+        return True
+    for i in range(e.n_connections):
+        if e.connections[i] != NULL and memcmp(e.connections[i].peer, peer, 16) == 0:
+            of_peer += 1
+    return of_peer < e.limits.max_connections_per_ip
+
+
+cdef void listener_interest(Engine* e, int listener, bint accepting) noexcept nogil:
+    cdef epoll_event event
+    event.events = EPOLLIN if accepting else 0
+    event.data.u64 = LISTENER_TAG | <uint64_t>listener
+    epoll_ctl(e.epoll, EPOLL_CTL_MOD, listener, &event)
+
+
+cdef bint turn_away(Engine* e, int listener) noexcept nogil:
+    """Out of descriptors: closes one connection of the backlog, which would otherwise be reported without end."""
+    cdef int fd
+    if e.spare < 0:
+        return False
+    close(e.spare)
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)
+    if fd >= 0:
+        close(fd)
+        e.counters.connections_rejected += 1
+    e.spare = dup(e.wake)
+    return fd >= 0
+
+
 cdef void accept_all(Engine* e, int listener) noexcept nogil:
     cdef int i
     cdef int fd
     cdef int one = 1
+    cdef uint8_t address[28]
+    cdef uint8_t peer[16]
+    cdef unsigned int size
+    cdef Connection* c
     for i in range(ACCEPTS):
-        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        size = sizeof(address)
+        memset(address, 0, sizeof(address))
+        fd = accept4(listener, <sockaddr*>address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno == EMFILE or errno == ENFILE:
                 e.counters.connections_rejected += 1    # they stay in the backlog until a descriptor is free
+                listener_interest(e, listener, False)   # epoll would report them again and again
+                e.accepting_later = True
             return
-        if e.open_connections >= e.limits.max_connections:
+        peer_of(address, peer)
+        if not admitted(e, peer):
             e.counters.connections_rejected += 1
             close(fd)
             continue
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        if connection_open(e, fd) == NULL:
+        c = connection_open(e, fd)
+        if c == NULL:
             close(fd)
+        else:
+            memcpy(c.peer, peer, 16)
 
 
 cdef void socket_event(Engine* e, uint64_t tag, uint32_t what) noexcept nogil:
@@ -205,11 +275,16 @@ cdef void housekeeping(Engine* e) noexcept nogil:
     """Once a second: connections that never say what they are, and those idle for too long."""
     cdef int64_t now = e.now_ns // 1000000
     cdef uint32_t i
+    cdef int k
     cdef Connection* c
     if now < e.tick_ms:
         return
     e.tick_ms = now + TICK_MS
     e.ticks += 1
+    if e.accepting_later:
+        e.accepting_later = False
+        for k in range(e.n_listeners):
+            listener_interest(e, e.listeners[k], True)
     if e.ticks % IDLE_TICKS == 0:
         close_idle(e, e.now_ms - IDLE_TICKS * TICK_MS)
     for i in range(e.n_connections):
@@ -240,7 +315,7 @@ cdef int64_t wait_ms(Engine* e) noexcept nogil:
     cdef int64_t wait = TICK_MS
     cdef int64_t due
     if e.n_resume > 0:
-        return STALL_MS if e.buffered_bytes >= e.limits.max_buffered_bytes // 2 else 0
+        return STALL_MS if e.memory_short else 0
     if e.n_heap > 0:
         due = e.heap[0].deadline_ms - now // 1000000
         wait = due if due < wait else wait

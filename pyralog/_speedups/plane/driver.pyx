@@ -99,8 +99,9 @@ cdef class PlaneEngine:
     cdef dict handles           # address of the Partition -> PartitionHandle
     cdef readonly bint closed
 
-    def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_request_bytes=104857600,
-                  int64_t max_buffered_bytes=268435456, int64_t max_output_bytes=1048576, int64_t fetch_max_bytes=57671680,
+    def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_connections_per_ip=2147483647,
+                  int64_t max_request_bytes=104857600, int64_t max_buffered_bytes=268435456,
+                  int64_t max_output_bytes=1048576, int64_t fetch_max_bytes=57671680,
                   int32_t produce_max_version=11, int32_t fetch_max_version=18, int64_t max_sessions=1000,
                   int64_t idle_ms=600000, int64_t handshake_ms=10000, bint sync_on_write=False, bint inline_sync=False,
                   int64_t cache_bytes=67108864, int64_t cache_ms=10):
@@ -112,6 +113,7 @@ cdef class PlaneEngine:
             raise MemoryError
         self.e.ops = &files.ops
         self.e.limits.max_connections = max_connections
+        self.e.limits.max_connections_per_ip = max_connections_per_ip
         self.e.limits.max_request_bytes = max_request_bytes
         self.e.limits.max_buffered_bytes = max_buffered_bytes
         self.e.limits.max_output_bytes = max_output_bytes
@@ -119,7 +121,7 @@ cdef class PlaneEngine:
         self.e.limits.produce_max_version = produce_max_version
         self.e.limits.fetch_max_version = fetch_max_version
         self.e.limits.max_sessions = max_sessions
-        self.e.limits.idle_ms = idle_ms
+        self.e.limits.idle_ms = idle_ms if idle_ms >= 0 else <int64_t>1 << 62
         self.e.limits.handshake_ms = handshake_ms
         self.e.limits.sync_on_write = sync_on_write
         self.e.limits.inline_sync = inline_sync
@@ -152,12 +154,15 @@ cdef class PlaneEngine:
 
     def cycle(self, int timeout_ms=0):
         """One turn, waiting at most timeout_ms for a socket (negative: until something is due)."""
+        self.alive()
         with nogil:
             cycle(self.e, timeout_ms)
 
     def stop(self):
         """Makes run, run_sync and run_cold return. Queued syncs are still done."""
         self.e.stopping = True
+        if self.closed:
+            return
         signal_fd(self.e.wake)
         stop_queue(&self.e.sync_queue)
         stop_queue(&self.e.cold_queue)
@@ -179,15 +184,24 @@ cdef class PlaneEngine:
 
     def open_virtual(self, uint32_t principal=0):
         """Id of a connection without a socket."""
-        cdef Connection* c = connection_open(self.e, -1)
+        cdef Connection* c
+        self.alive()
+        c = connection_open(self.e, -1)
         if c == NULL:
             raise MemoryError
         c.principal = principal
         return <uint64_t>c.generation << 32 | c.index
 
+    cdef int alive(self) except -1:
+        if self.closed:
+            raise RuntimeError("the data plane is closed")
+        return 0
+
     cdef Connection* virtual(self, uint64_t id) except NULL:
         cdef uint32_t index = <uint32_t>(id & 0xFFFFFFFFULL)
-        cdef Connection* c = self.e.connections[index] if index < self.e.n_connections else NULL
+        cdef Connection* c
+        self.alive()
+        c = self.e.connections[index] if index < self.e.n_connections else NULL
         if c == NULL or c.generation != <uint32_t>(id >> 32):
             raise ConnectionError("the plane has closed this connection")
         return c
@@ -208,6 +222,7 @@ cdef class PlaneEngine:
 
     def turn(self):
         """Applies commands and finishes a cycle for virtual connections, without looking at sockets."""
+        self.alive()
         with nogil:
             look_at_clocks(self.e)
             apply_commands(self.e)
@@ -257,8 +272,7 @@ cdef class PlaneEngine:
     cdef int push(self, int32_t kind, Partition* p, uint64_t token, bytes data, int64_t a, int64_t b, uint64_t cookie) except -1:
         cdef Command* command
         cdef int64_t size = len(data) if data is not None else 0
-        if self.closed:
-            raise RuntimeError("the data plane is closed")
+        self.alive()
         command = <Command*>calloc(1, sizeof(Command))
         if command == NULL:
             raise MemoryError
@@ -382,6 +396,8 @@ cdef class PlaneEngine:
         cdef Event* event
         cdef Event* following
         cdef bytes data
+        if self.closed:
+            return out
         clear_fd(self.e.news)
         event = take_events(self.e)
         while event != NULL:

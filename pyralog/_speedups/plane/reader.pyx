@@ -13,7 +13,7 @@ from pyralog._speedups.plane.connection cimport (
 )
 from pyralog._speedups.plane.fetch cimport fetch_serve
 from pyralog._speedups.plane.frame cimport FORWARD, MALFORMED, SERVED, Request, request_open, response_begin, response_end
-from pyralog._speedups.plane.gate cimport resume_later, touch
+from pyralog._speedups.plane.gate cimport connection_at, resume_later, touch
 from pyralog._speedups.plane.produce cimport produce_serve
 from pyralog._speedups.plane.state cimport (
     API_FETCH, API_PRODUCE, FORWARD_API, KAFKA, SNIFFING, Connection, Engine,
@@ -78,12 +78,26 @@ cdef uint8_t* pooled(Engine* e, int64_t size, int64_t* capacity) noexcept nogil:
     return NULL
 
 
+cdef bint may_exceed(Engine* e, Connection* c) noexcept nogil:
+    """Whether this connection may go beyond the cap of all. One at a time may, until its request is complete: if none
+    could, many requests received in part would wait for each other."""
+    cdef uint64_t me = <uint64_t>c.generation << 32 | c.index
+    cdef Connection* other = NULL
+    if e.grower != 0 and e.grower != me:
+        other = connection_at(e, <uint32_t>(e.grower & 0xFFFFFFFFULL), <uint32_t>(e.grower >> 32))
+    if other != NULL and other.input.data != NULL:
+        return False
+    e.grower = me
+    return True
+
+
 cdef int input_allocate(Engine* e, Connection* c, int64_t size) noexcept nogil:
     """An empty input of at least `size` bytes, within the cap of all connections: 0 or -1."""
     cdef uint8_t* data
     cdef int64_t capacity = 0
-    if e.buffered_bytes + size > e.limits.max_buffered_bytes and e.buffered_bytes > 0:
+    if e.buffered_bytes + size > e.limits.max_buffered_bytes and e.buffered_bytes > 0 and not may_exceed(e, c):
         e.counters.memory_stalls += 1
+        e.memory_short = True
         return -1
     data = pooled(e, size, &capacity)
     if data == NULL:
@@ -102,8 +116,9 @@ cdef int input_grow(Engine* e, Connection* c) noexcept nogil:
     """Doubles the input of a large request, whose bytes have all arrived so far."""
     cdef int64_t wanted = c.input.capacity * 2 if c.input.capacity * 2 < c.frame_size else c.frame_size
     cdef uint8_t* bigger
-    if e.buffered_bytes + wanted - c.input.capacity > e.limits.max_buffered_bytes:
+    if e.buffered_bytes + wanted - c.input.capacity > e.limits.max_buffered_bytes and not may_exceed(e, c):
         e.counters.memory_stalls += 1
+        e.memory_short = True
         return -1
     bigger = <uint8_t*>realloc(c.input.data, wanted)
     if bigger == NULL:
@@ -123,9 +138,12 @@ cdef void stash(Engine* e, Connection* c, const uint8_t* data, int64_t size) noe
         return
     if size >= 4:
         frame = frame_length(data) + 4
-    large = frame > LARGE_BYTES and size < frame and c.protocol == KAFKA
+    # A length that is none is found out when it is this request's turn.
+    large = LARGE_BYTES < frame <= e.limits.max_request_bytes + 4 and size < frame and c.protocol == KAFKA
     if large:
-        wanted = frame if frame < TRUSTED_BYTES else TRUSTED_BYTES
+        # Much is trusted while there is plenty, so that an honest client's bytes are not copied again and again.
+        wanted = TRUSTED_BYTES if e.buffered_bytes < e.limits.max_buffered_bytes >> 1 else LARGE_BYTES
+        wanted = frame if frame < wanted else wanted
         if wanted < size:
             wanted = size
     if input_allocate(e, c, wanted) < 0:
@@ -271,6 +289,7 @@ cdef int64_t resume_all(Engine* e) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t n = e.n_resume
     cdef Connection* c
+    e.memory_short = False
     for i in range(n):
         c = e.connections[e.resume[i]]
         if c != NULL and c.resumable:
@@ -300,6 +319,8 @@ cdef int64_t read_large(Engine* e, Connection* c) noexcept nogil:
     """Goes on with a large request, in its own buffer."""
     cdef int64_t n
     if c.input.size == c.input.capacity and input_grow(e, c) < 0:
+        connection_interest(e, c, False, c.writing)     # and ask again later
+        resume_later(e, c)
         return 0
     n = c.input.capacity if c.input.capacity < c.frame_size else c.frame_size
     n = receive(e, c, c.input.data + c.input.size, n - c.input.size)

@@ -111,6 +111,7 @@ ctypedef struct Connection:
     uint64_t token              # of the forwarded request, 0 = none
     int64_t forwarded_ns
     int32_t forwarded_api
+    uint8_t peer[16]            # IPv6, or IPv4 mapped into it
     int64_t opened_ms
     int64_t active_ms
     Buffer input                # bytes received and not yet processed
@@ -397,6 +398,7 @@ ctypedef struct HeapEntry:
 
 ctypedef struct Limits:
     int64_t max_connections
+    int64_t max_connections_per_ip
     int64_t max_request_bytes
     int64_t max_buffered_bytes  # of all requests being received
     int64_t max_output_bytes    # of one connection, before it is read no further
@@ -417,9 +419,11 @@ ctypedef struct Engine:
     Limits limits
     int epoll
     int wake                    # eventfd: commands or finished jobs are waiting
+    int spare                   # a descriptor kept to be able to turn connections away when there are no more
     int news                    # eventfd: events are waiting for Python
     int listeners[16]
     int n_listeners
+    bint accepting_later        # out of descriptors: the listeners rest until the next tick
     bint stopping
     bint draining               # no new requests are begun
     bint failed                 # the log directory failed; errno in `failure`
@@ -462,6 +466,8 @@ ctypedef struct Engine:
     int64_t pool_sizes[16]
     int32_t n_pool
     int64_t buffered_bytes
+    bint memory_short           # a connection was refused a buffer since resume_all looked last
+    uint64_t grower             # the connection that may go beyond the cap, so that there is always one that gets on
 
     Topic** by_name             # open addressing
     Topic** by_id
