@@ -207,6 +207,7 @@ class Node:
         engine = PlaneEngine(
             Files(),
             max_connections=network.max_connections,
+            max_connections_per_ip=network.max_connections_per_ip,
             max_request_bytes=network.max_request_bytes,
             fetch_max_bytes=network.fetch_max_bytes,
             produce_max_version=CLIENT_APIS[PRODUCE].max_version,

@@ -88,7 +88,7 @@ class NetworkSection(Section):
     max_connections: Annotated[Whole, Opt(kafka=("max.connections",))] = Field(
         10000, ge=1, le=INT_MAX, description="Client connections above this number are closed and counted."
     )
-    max_connections_per_ip: Annotated[Whole, Opt(kafka=("max.connections.per.ip",), effect="operations")] = Field(
+    max_connections_per_ip: Annotated[Whole, Opt(kafka=("max.connections.per.ip",))] = Field(
         INT_MAX, ge=0, le=INT_MAX, description="The same limit for one client address."
     )
     connections_max_idle_ms: Annotated[Millis, Opt(kafka=("connections.max.idle.ms",), unit="ms")] = Field(

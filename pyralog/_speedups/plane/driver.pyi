@@ -29,6 +29,7 @@ class PlaneEngine:
         files: Files,
         *,
         max_connections: int = 10000,
+        max_connections_per_ip: int = 2147483647,
         max_request_bytes: int = 104857600,
         max_buffered_bytes: int = 268435456,
         max_output_bytes: int = 1048576,
