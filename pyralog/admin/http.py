@@ -75,6 +75,12 @@ class _HandOver(asyncio.Protocol):
         self._lost()
 
 
+def _host_of(sock: socket.socket) -> str:
+    """Who is at the other end."""
+    name = sock.getpeername()
+    return str(name[0]) if isinstance(name, tuple) else "a local process"
+
+
 class HttpFront:
     """Serves the HTTP routes of the node. `status()` is what /health tells."""
 
@@ -123,7 +129,7 @@ class HttpFront:
         self.refused += 1
         with sock:
             try:
-                peer = str(sock.getpeername()[0])
+                peer = _host_of(sock)
                 sock.setblocking(False)
                 sock.send(answer)
                 # Without this the close would reset the connection, and the peer might never see the answer.
