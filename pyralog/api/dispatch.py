@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
-from pyralog.errors import ErrorCode, KafkaError
+from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.wire.headers import RequestHeader, frame_response, parse_request_header
 from pyralog.wire.protocol import EncodeError, ProtocolError, decode_request, encode_response
 
@@ -27,6 +27,7 @@ MAX_COMPLAINTS = 1000  # different malformed requests that are logged; more are 
 MAX_CACHED_BYTES = 16 * 1024 * 1024
 MAX_CACHED_ANSWERS = 64
 MAX_CACHED_REQUEST_BYTES = 64 * 1024  # the request is the key
+MAX_LOGGED_REQUEST_BYTES = 64 * 1024  # what is larger is not printed
 _FIXED_HEADER = struct.Struct(">hhi")
 
 
@@ -92,6 +93,14 @@ class Dispatcher:
     def dispatch(self, forwarded: Forwarded) -> None:
         """Handle one request; its answer leaves by plane.reply, at once or when what it waits for has happened."""
         try:
+            self._dispatch(forwarded)
+        except Exception:
+            # A fault of ours, not of a handler. Without answer the connection would wait for ever.
+            log.exception("a request of %d bytes could not be dispatched", len(forwarded.frame))
+            self._services.plane.close(forwarded.token)
+
+    def _dispatch(self, forwarded: Forwarded) -> None:
+        try:
             header = parse_request_header(forwarded.frame)
         except ProtocolError as error:
             self._refuse_header(forwarded, error)
@@ -121,38 +130,47 @@ class Dispatcher:
         try:
             result = api.handle(request, context)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the client gets its answer
-            self._answer(api, context, self._failure(api, request, context, error))
-            return
+            result = self._failure(api, request, context, error)
         if inspect.isawaitable(result):
-            self.stats.waiting += 1
-            self._services.scope.start(self._wait(api, request, context, result), name=f"api {api.name}")
+            self._start(api, request, context, result)
             return
         body = self._answer(api, context, result)
         if body is not None and key is not None and context.keep:
             self._cache.put(context.image, key, body)
 
+    def _start(self, api: Api, request: Any, context: Context, pending: Awaitable[Any]) -> None:
+        try:
+            self._services.scope.start(self._wait(api, request, context, pending), name=f"api {api.name}")
+        except RuntimeError:
+            # The node is stopping; nobody will ever await this.
+            if inspect.iscoroutine(pending):
+                pending.close()
+            raise
+        self.stats.waiting += 1
+
     async def _wait(self, api: Api, request: Any, context: Context, pending: Awaitable[Any]) -> None:
         try:
-            result = await pending
-        except Exception as error:  # noqa: BLE001 - as above
-            result = self._failure(api, request, context, error)
+            try:
+                result = await pending
+            except Exception as error:  # noqa: BLE001 - as above
+                result = self._failure(api, request, context, error)
+            self._answer(api, context, result)
+        except Exception:
+            self._services.plane.close(context.token)
+            raise
         finally:
             self.stats.waiting -= 1
-        self._answer(api, context, result)
 
     def _failure(self, api: Api, request: Any, context: Context, error: Exception) -> Any:
         """The answer to a request whose handler raised."""
         self.stats.failures[api.name] += 1
         if isinstance(error, KafkaError):
-            return api.fail(request, error.code, str(error))
-        log.error(
-            "%s v%d from %s failed: %.1000r",
-            api.name,
-            context.version,
-            context.peer,
-            request,
-            exc_info=error,
-        )
+            return api.fail(request, error.code, error.why)
+        size = len(context.frame)
+        what = f"{request!r:.1000}" if size <= MAX_LOGGED_REQUEST_BYTES else f"{size} bytes"
+        log.error("%s v%d from %s failed: %s", api.name, context.version, context.peer, what, exc_info=error)
+        if isinstance(error, StorageError):
+            return api.fail(request, ErrorCode.KAFKA_STORAGE_ERROR, None)
         return api.fail(request, ErrorCode.UNKNOWN_SERVER_ERROR, None)
 
     def _answer(self, api: Api, context: Context, result: Any) -> bytes | None:

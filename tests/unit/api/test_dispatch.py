@@ -11,7 +11,7 @@ import pytest
 
 from pyralog.api.dispatch import AnswerCache, Dispatcher
 from pyralog.api.handler import Api, Done
-from pyralog.errors import ErrorCode, KafkaError
+from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.wire import messages as m
 from pyralog.wire.protocol import encode_request
 from tests.unit.api.fakes import CONNECTION, CORRELATION_ID, Node, request_frame
@@ -137,6 +137,46 @@ async def test_unexpected_exception_is_logged_and_answered(
     await node.settle()
     assert node.answer(3, 13, token).error_code == ErrorCode.UNKNOWN_SERVER_ERROR
     assert any("MetadataRequest" in record.getMessage() and record.exc_info for record in caplog.records)
+
+
+async def test_failed_disk_is_said_so(node: Node) -> None:
+    async def handle() -> Any:
+        raise StorageError("read", "/data/x", 5)
+
+    serve(node, lambda request, context: handle())
+    token = node.post(3, 13, METADATA)
+    await node.settle()
+    assert node.answer(3, 13, token).error_code == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_failure_that_fails_itself_closes(node: Node, caplog: pytest.LogCaptureFixture, later: bool) -> None:
+    """No request is left without answer and with an open connection."""
+
+    async def wait() -> Any:
+        raise ZeroDivisionError
+
+    def handle(request: Any, context: Any) -> Any:
+        return wait() if later else 1 // 0
+
+    def fail(request: Any, code: ErrorCode, why: str | None) -> Any:
+        raise ArithmeticError
+
+    serve(node, handle, fail=fail)
+    token = node.post(3, 13, METADATA)
+    await node.settle()
+    assert node.plane.closed == [token]
+    await asyncio.sleep(0)
+    assert "ArithmeticError" in caplog.text
+
+
+async def test_request_after_the_stop_closes(node: Node) -> None:
+    async def wait() -> Any:
+        return m.MetadataResponse()
+
+    serve(node, lambda request, context: wait())
+    await node.services.scope.close()
+    assert node.plane.closed == [node.post(3, 13, METADATA)]
 
 
 async def test_failure_without_a_place_for_it_closes(node: Node) -> None:

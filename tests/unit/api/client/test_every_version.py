@@ -186,6 +186,8 @@ async def test_full_request(new_node: Callable[..., Node], key: int, version: in
     assert type(answer).__name__ == API[key].name + "Response"
     assert node.plane.closed == []
     assert getattr(answer, "error_code", 0) == 0
+    # Trap 9: the field is there from the version that has it on, and 0 while there are no quotas.
+    assert getattr(answer, "throttle_time_ms", 0) == 0
 
 
 @pytest.mark.parametrize(("key", "version"), EVERY_VERSION)
@@ -211,6 +213,10 @@ async def test_failure_is_well_formed(new_node: Callable[..., Node], key: int, v
     if answer is Done.CLOSE:
         return
     body = encode_response(key, version, answer)
+    # Trap 14: no leader hint rather than a stale one.
+    for topic in getattr(answer, "responses", ()) if key in (0, 1) else ():
+        partitions = topic.partition_responses if key == 0 else topic.partitions
+        assert all(partition.current_leader.leader_id == -1 for partition in partitions)
     assert b"\xff\xff" in body or (key == 35 and version < 3), "the error is nowhere in the answer"
 
 
