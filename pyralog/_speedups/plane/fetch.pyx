@@ -5,7 +5,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, u
 from libc.stdlib cimport calloc, free, realloc
 
 from pyralog._speedups.cursor cimport (
-    Cursor, Span, read_count, read_i16, read_i32, read_i64, read_i8, read_string, read_uvarint, skip_tags, take,
+    MAX_ELEMENTS, Cursor, Span, read_count, read_i16, read_i32, read_i64, read_i8, read_string, read_uvarint, skip_tags, take,
 )
 from pyralog._speedups.plane.buffers cimport (
     buffer_reserve, put_count, put_i16, put_i32, put_i64, put_raw, put_string, put_uvarint,
@@ -19,7 +19,8 @@ from pyralog._speedups.plane.partition cimport (
 )
 from pyralog._speedups.plane.ring cimport histogram_add, submit_job
 from pyralog._speedups.plane.session cimport (
-    session_create, session_find, session_forget, session_next_epoch, session_remove, session_set,
+    session_create, session_find, session_forget, session_item, session_next_epoch, session_remove, session_room, session_set,
+    session_sweep,
 )
 from pyralog._speedups.plane.state cimport (
     DENY_READ, E_FENCED_LEADER_EPOCH, E_FETCH_SESSION_ID_NOT_FOUND, E_FETCH_SESSION_TOPIC_ID_ERROR, E_INVALID_FETCH_SESSION_EPOCH,
@@ -39,6 +40,8 @@ cdef enum:
     PROBE_STEP = 128 << 10
     COLD_TRIES = 3              # then the plane reads it whatever it costs
     TOPIC_ID_FROM = 13
+    SMALLEST_TOPIC = 3          # bytes of an element of the request: flexible, with nothing in it
+    PLAN_KEPT = 4096            # items; the scratch of a larger fetch is given back
     ITEM_ANSWER = 80            # bytes of one partition's answer without records, at most
 
     SESSIONLESS = 0
@@ -79,6 +82,7 @@ ctypedef struct Plan:
     Item* cold                  # the item whose pages are missing
     Cursor forgotten            # where the forgotten topics begin
     bint unpermitted
+    bint again                  # a parked request: it was authorised when it came
 
 
 # --- reading the request ---
@@ -86,6 +90,8 @@ ctypedef struct Plan:
 cdef int add_item(Engine* e, Plan* plan, Topic* topic, Span name) noexcept nogil:
     cdef Item* bigger
     cdef int64_t wanted
+    if plan.n_items >= MAX_ELEMENTS:
+        return -1
     if plan.n_items >= e.plan_capacity:
         wanted = e.plan_capacity * 2 if e.plan_capacity else 16
         bigger = <Item*>realloc(e.plan, wanted * sizeof(Item))
@@ -135,7 +141,7 @@ cdef void read_replica_state(Request* r, Cursor* body, Plan* plan) noexcept nogi
 
 
 cdef int read_items(Engine* e, Connection* c, Request* r, Cursor* body, Plan* plan) noexcept nogil:
-    cdef int64_t n_topics = read_count(body, r.flexible, 4)
+    cdef int64_t n_topics = read_count(body, r.flexible, SMALLEST_TOPIC)
     cdef int64_t n
     cdef int64_t t
     cdef int64_t i
@@ -172,7 +178,7 @@ cdef int read_items(Engine* e, Connection* c, Request* r, Cursor* body, Plan* pl
 
 
 cdef int skip_forgotten(Request* r, Cursor* body) noexcept nogil:
-    cdef int64_t n = read_count(body, r.flexible, 4)
+    cdef int64_t n = read_count(body, r.flexible, SMALLEST_TOPIC)
     cdef int64_t i
     for i in range(n):
         read_topic(r, body)
@@ -212,9 +218,9 @@ cdef int read_request(Engine* e, Connection* c, Request* r, Plan* plan) noexcept
 
 # --- sessions ---
 
-cdef void forget(Request* r, Plan* plan) noexcept nogil:
+cdef void forget(Engine* e, Request* r, Plan* plan) noexcept nogil:
     cdef Cursor body = plan.forgotten
-    cdef int64_t n = read_count(&body, r.flexible, 4)
+    cdef int64_t n = read_count(&body, r.flexible, SMALLEST_TOPIC)
     cdef int64_t partitions
     cdef int64_t t
     cdef int64_t i
@@ -226,16 +232,41 @@ cdef void forget(Request* r, Plan* plan) noexcept nogil:
             session_forget(plan.session, name, read_i32(&body))
         if r.flexible:
             skip_tags(&body)
+    if n > 0:
+        e.session_items -= session_sweep(plan.session)
 
 
-cdef int update_session(Plan* plan) noexcept nogil:
+cdef int update_session(Engine* e, Plan* plan) noexcept nogil:
+    cdef int32_t before = plan.session.n_items
     cdef int32_t i
     cdef Item* item
+    cdef int rc = 0
     for i in range(plan.n_items):
         item = &plan.items[i]
-        if session_set(plan.session, item.name, item.partition, item.leader_epoch, item.offset, item.max_bytes) < 0:
-            return -1
-    return 0
+        rc = session_set(plan.session, item.name, item.partition, item.leader_epoch, item.offset, item.max_bytes)
+        if rc < 0:
+            break
+    e.session_items += plan.session.n_items - before
+    return rc
+
+
+cdef void drop_session(Engine* e, Plan* plan) noexcept nogil:
+    session_remove(e, plan.session.id)
+    plan.session = NULL
+
+
+cdef bint permits_known(Engine* e, Connection* c, const Session* s) noexcept nogil:
+    """False when Python would have to be asked about a topic of the session, because ACLs have changed."""
+    cdef int32_t i
+    cdef Span name
+    cdef Topic* topic
+    for i in range(s.n_topics):
+        name.data = s.topics[i].name
+        name.size = s.topics[i].name_size
+        topic = find_topic(e, s.by_id, name)
+        if topic != NULL and permits_of(e, topic, c.principal) & (PERMIT_READ | DENY_READ) == 0:
+            return False
+    return True
 
 
 cdef void begin_session(Engine* e, Request* r, Plan* plan) noexcept nogil:
@@ -243,17 +274,16 @@ cdef void begin_session(Engine* e, Request* r, Plan* plan) noexcept nogil:
     if plan.session_id != 0:
         session_remove(e, plan.session_id)
     plan.mode = SESSIONLESS
-    if plan.session_epoch == 0 and plan.n_items > 0:
+    if plan.session_epoch == 0 and plan.n_items > 0 and session_room(e, plan.n_items):
         plan.session = session_create(e, r.version >= TOPIC_ID_FROM)
         if plan.session != NULL:
             plan.mode = FULL
-            if update_session(plan) < 0:
-                session_remove(e, plan.session.id)
-                plan.session = NULL
+            if update_session(e, plan) < 0:
+                drop_session(e, plan)
                 plan.mode = SESSIONLESS
 
 
-cdef void continue_session(Engine* e, Request* r, Plan* plan) noexcept nogil:
+cdef void continue_session(Engine* e, Connection* c, Request* r, Plan* plan) noexcept nogil:
     plan.session = session_find(e, plan.session_id)
     if plan.session == NULL:
         plan.error = E_FETCH_SESSION_ID_NOT_FOUND
@@ -264,11 +294,14 @@ cdef void continue_session(Engine* e, Request* r, Plan* plan) noexcept nogil:
     if plan.session.by_id != (r.version >= TOPIC_ID_FROM):
         plan.error = E_FETCH_SESSION_TOPIC_ID_ERROR
         return
-    plan.mode = INCREMENTAL
-    if update_session(plan) < 0:
-        plan.error = E_KAFKA_STORAGE_ERROR
+    # Without room, or without a word on who may read its topics, the session ends: the client begins anew, with a request
+    # that names all its partitions.
+    if not (permits_known(e, c, plan.session) and session_room(e, plan.n_items)) or update_session(e, plan) < 0:
+        drop_session(e, plan)
+        plan.error = E_FETCH_SESSION_ID_NOT_FOUND
         return
-    forget(r, plan)
+    plan.mode = INCREMENTAL
+    forget(e, r, plan)
     plan.session.epoch = session_next_epoch(plan.session.epoch)
     if plan.session.n_items == 0:
         session_remove(e, plan.session.id)
@@ -291,7 +324,7 @@ cdef void open_session(Engine* e, Connection* c, Request* r, Plan* plan) noexcep
     elif r.version < 7 or plan.session_epoch == 0 or plan.session_epoch == -1:
         begin_session(e, r, plan)
     else:
-        continue_session(e, r, plan)
+        continue_session(e, c, r, plan)
 
 
 cdef int items_of_session(Engine* e, Plan* plan) noexcept nogil:
@@ -338,7 +371,7 @@ cdef bint cached(Engine* e, Partition* p, const LogSlice* slice) noexcept nogil:
     return e.ops.pread(e.ops.ctx, segment.fd, &byte, 1, end - 1, True) != -EAGAIN
 
 
-cdef int16_t admit(Engine* e, Connection* c, Request* r, Item* item) noexcept nogil:
+cdef int16_t admit(Engine* e, Connection* c, Request* r, const Plan* plan, Item* item) noexcept nogil:
     """Whether this partition may be fetched here: 0 or a Kafka error code."""
     cdef uint8_t permits
     if item.topic == NULL:
@@ -347,7 +380,7 @@ cdef int16_t admit(Engine* e, Connection* c, Request* r, Item* item) noexcept no
     if permits & DENY_READ:
         return E_TOPIC_AUTHORIZATION_FAILED
     item.p = topic_partition(item.topic, item.partition)
-    if item.p == NULL or permits & PERMIT_READ == 0:
+    if item.p == NULL or (permits & PERMIT_READ == 0 and not plan.again):
         return E_UNKNOWN_TOPIC_OR_PARTITION
     if not item.p.leading:
         return E_NOT_LEADER_OR_FOLLOWER
@@ -368,6 +401,8 @@ cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogi
     if item.max_bytes < room:
         room = item.max_bytes
     if room <= 0 and plan.bytes > 0:
+        if item.offset < item.p.log.start or item.offset > item.p.log.leo:
+            item.error = E_OFFSET_OUT_OF_RANGE
         return
     rc = log_locate(item.p.log, item.offset, item.p.hw, room if room > 0 else 0, plan.bytes == 0, blocking, &item.slice)
     if rc == LOG_OUT_OF_RANGE:
@@ -398,7 +433,7 @@ cdef void search(Engine* e, Connection* c, Request* r, Plan* plan, bint blocking
         item.start = -1
         item.slice.segment = NULL
         item.slice.length = 0
-        item.error = admit(e, c, r, item)
+        item.error = admit(e, c, r, plan, item)
         if item.error == 0:
             locate(e, plan, item, blocking)
             if plan.cold != NULL:
@@ -464,12 +499,16 @@ cdef bint worth_telling(Plan* plan, Item* item) noexcept nogil:
             or known.sent_start != item.start)
 
 
-cdef void remember(Plan* plan, Item* item, int32_t index) noexcept nogil:
-    """Items of a new session are those of the request, in the same order."""
+cdef void remember(Plan* plan, Item* item) noexcept nogil:
+    """Notes in the session what this answer tells the client."""
     cdef SessionItem* known
-    cdef int32_t k = item.session_item if item.session_item >= 0 else index
-    if plan.session == NULL or k >= plan.session.n_items:
+    cdef int32_t k = item.session_item
+    if plan.session == NULL:
         return
+    if k < 0:
+        k = session_item(plan.session, item.name, item.partition)
+        if k < 0:
+            return
     known = &plan.session.items[k]
     known.sent_hw = item.hw
     known.sent_start = item.start
@@ -539,7 +578,7 @@ cdef int64_t put_topics(Engine* e, Connection* c, Request* r, Plan* plan) noexce
     for i in range(plan.n_items):
         if worth_telling(plan, &items[i]):
             items[topics] = items[i]
-            remember(plan, &items[topics], i)
+            remember(plan, &items[topics])
             topics += 1
     plan.n_items = <int32_t>topics
     topics = 0
@@ -600,6 +639,11 @@ cdef int fetch_serve(Engine* e, Connection* c, Request* r, bint expired) noexcep
     cdef Plan plan
     cdef bint again = c.parked.active
     cdef bint blocking = c.parked.cold >= COLD_TRIES or not e.cold_queue.running
+    if e.plan_capacity > PLAN_KEPT:
+        free(e.plan)
+        e.plan = NULL
+        e.plan_capacity = 0
+    plan.again = again
     if read_request(e, c, r, &plan) != SERVED:
         return MALFORMED
     if plan.unpermitted and not r.final and not again:

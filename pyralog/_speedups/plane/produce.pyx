@@ -7,7 +7,7 @@ from pyralog._speedups.batch cimport (
     BatchInfo, batch_assign, batch_check_client, batch_crc_ok, batch_parse, batch_set_append_time, batch_set_max_timestamp,
 )
 from pyralog._speedups.cursor cimport (
-    Cursor, Span, read_bytes, read_count, read_i16, read_i32, read_string, skip_tags, take,
+    MAX_ELEMENTS, Cursor, Span, read_bytes, read_count, read_i16, read_i32, read_string, skip_tags, take,
 )
 from pyralog._speedups.endian cimport load16
 from pyralog._speedups.plane.buffers cimport (
@@ -40,6 +40,8 @@ cdef enum:
     TOPIC_ID_FROM = 13
     PARTITION_ANSWER = 64       # bytes of one partition's answer, at most
     REFUSAL_SIZE = 2            # no batch is that short
+    SMALLEST_TOPIC = 3          # bytes of an element: flexible, with nothing in it
+    SMALLEST_PARTITION = 6
 
 
 ctypedef struct Outcome:        # of one partition
@@ -61,7 +63,7 @@ cdef Head read_head(Request* r, Cursor* body) noexcept nogil:
     read_string(body, r.flexible)       # transactional id
     head.acks = read_i16(body)
     read_i32(body)                      # timeout: nothing waits for other replicas here
-    head.n_topics = read_count(body, r.flexible, 4)
+    head.n_topics = read_count(body, r.flexible, SMALLEST_TOPIC)
     return head
 
 
@@ -104,11 +106,13 @@ cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
     cdef Span records
     cdef Topic* topic
     cdef uint8_t permits
+    cdef int64_t total = 0
     cdef int verdict = SERVED
     for t in range(head.n_topics):
         topic = read_topic(e, r, &body, &name)
-        n = read_count(&body, r.flexible, 8)
-        if body.bad:
+        n = read_count(&body, r.flexible, SMALLEST_PARTITION)
+        total += n
+        if body.bad or total > MAX_ELEMENTS:
             return MALFORMED
         permits = permits_of(e, topic, c.principal) if topic != NULL else 0
         if permits & (PERMIT_WRITE | DENY_WRITE) == 0:
@@ -148,7 +152,8 @@ cdef int check_records(Engine* e, Partition* p, uint8_t* data, BatchInfo* info) 
     if p.settings.append_time:
         batch_set_append_time(data, info, e.now_ms)
         return E_NONE
-    if walk.max_timestamp - e.now_ms > p.settings.timestamp_after_max_ms:
+    # No subtraction before its operands are known to be positive: a client may send any 64 bits.
+    if walk.max_timestamp > e.now_ms and walk.max_timestamp - e.now_ms > p.settings.timestamp_after_max_ms:
         return E_INVALID_TIMESTAMP
     if plain and walk.min_timestamp >= 0 and e.now_ms - walk.min_timestamp > p.settings.timestamp_before_max_ms:
         return E_INVALID_TIMESTAMP
@@ -322,7 +327,7 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
         put_count(&c.output, head.n_topics if head.n_topics >= 0 else 0, r.flexible)
     for t in range(head.n_topics):
         topic = read_topic(e, r, &body, &name)
-        n = read_count(&body, r.flexible, 8)
+        n = read_count(&body, r.flexible, SMALLEST_PARTITION)
         if head.acks != 0:
             if buffer_reserve(&c.output, name.size + 32) < 0:
                 return MALFORMED

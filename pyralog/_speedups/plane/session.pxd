@@ -8,7 +8,9 @@ cdef Session* session_create(Engine* e, bint by_id) noexcept nogil
 cdef void session_remove(Engine* e, int32_t id) noexcept nogil
 cdef int session_set(Session* s, Span topic, int32_t partition, int32_t leader_epoch, int64_t offset, int32_t max_bytes) noexcept nogil
 cdef void session_forget(Session* s, Span topic, int32_t partition) noexcept nogil
-cdef void session_rehash(Session* s) noexcept nogil
+cdef int32_t session_sweep(Session* s) noexcept nogil
+cdef int32_t session_item(const Session* s, Span topic, int32_t partition) noexcept nogil
+cdef bint session_room(const Engine* e, int64_t items) noexcept nogil
 cdef void sessions_free(Engine* e) noexcept nogil
 
 cdef inline int32_t session_next_epoch(int32_t epoch) noexcept nogil:

@@ -11,6 +11,9 @@ from pyralog._speedups.plane.state cimport Engine, Session, SessionItem, Session
 
 cdef enum:
     EVICT_AFTER_MS = 120000     # min.incremental.fetch.session.eviction.ms
+    MAX_ITEMS = 100000          # partitions of one session: a client with more does without
+    MAX_ALL_ITEMS = 2000000     # of all sessions together
+    RECENT_TOPICS = 64
 
 
 cdef Session* session_find(Engine* e, int32_t id) noexcept nogil:
@@ -32,7 +35,13 @@ cdef void free_session(Session* s) noexcept nogil:
     free(s)
 
 
+cdef bint session_room(const Engine* e, int64_t items) noexcept nogil:
+    """Whether so many partitions more may be kept. Clients are not known to be honest when they open sessions."""
+    return items <= MAX_ITEMS and e.session_items + items <= MAX_ALL_ITEMS
+
+
 cdef void remove_at(Engine* e, int32_t i) noexcept nogil:
+    e.session_items -= e.sessions[i].n_items
     free_session(e.sessions[i])
     e.n_sessions -= 1
     e.sessions[i] = e.sessions[e.n_sessions]
@@ -96,7 +105,7 @@ cdef uint64_t item_hash(Span topic, int32_t partition) noexcept nogil:
     return (hash_bytes(topic.data, topic.size) ^ <uint32_t>partition) * 0x9E3779B97F4A7C15ULL >> 20
 
 
-cdef int32_t find(const Session* s, Span topic, int32_t partition) noexcept nogil:
+cdef int32_t session_item(const Session* s, Span topic, int32_t partition) noexcept nogil:
     """Index of the item, or -1."""
     cdef uint64_t at
     cdef int32_t i
@@ -135,21 +144,33 @@ cdef int resize(Session* s, int32_t size) noexcept nogil:
     return 0
 
 
-cdef void session_rehash(Session* s) noexcept nogil:
-    """To be called after a run of session_forget. Keeps the size, so it cannot run out of memory for long."""
+cdef int32_t session_sweep(Session* s) noexcept nogil:
+    """Takes out what session_forget has marked, in one go however much it is; the number taken out."""
+    cdef int32_t kept = 0
+    cdef int32_t before = s.n_items
     cdef int32_t i
-    for i in range(s.table_size):
-        s.table[i] = 0
-    for i in range(s.n_items):
-        table_put(s, i)
+    for i in range(before):
+        if not s.items[i].gone:
+            s.items[kept] = s.items[i]
+            kept += 1
+    s.n_items = kept
+    if kept < before:
+        for i in range(s.table_size):
+            s.table[i] = 0
+        for i in range(kept):
+            table_put(s, i)
+    return before - kept
 
 
 cdef int32_t topic_index(Session* s, Span name) noexcept nogil:
     cdef int32_t i
     cdef SessionTopic* bigger
-    for i in range(s.n_topics - 1, -1, -1):
+    # Partitions of a topic come together. To look further back would cost the square of the topics.
+    for i in range(s.n_topics - 1, max(s.n_topics - RECENT_TOPICS, 0) - 1, -1):
         if same_topic(s, i, name):
             return i
+    if s.n_topics > 2 * s.n_items + RECENT_TOPICS:
+        return -1               # names of forgotten partitions have piled up: let the session end
     bigger = <SessionTopic*>grown(s.topics, s.n_topics + 1, &s.topics_capacity, sizeof(SessionTopic))
     if bigger == NULL:
         return -1
@@ -165,9 +186,11 @@ cdef int32_t topic_index(Session* s, Span name) noexcept nogil:
 
 
 cdef int session_set(Session* s, Span topic, int32_t partition, int32_t leader_epoch, int64_t offset, int32_t max_bytes) noexcept nogil:
-    """Adds or updates one partition: 0, or -1 when memory is out."""
-    cdef int32_t i = find(s, topic, partition)
+    """Adds or updates one partition: 0, or -1 when there is no room."""
+    cdef int32_t i = session_item(s, topic, partition)
     cdef SessionItem* bigger
+    if i < 0 and s.n_items >= MAX_ITEMS:
+        return -1
     if i < 0:
         bigger = <SessionItem*>grown(s.items, s.n_items + 1, &s.items_capacity, sizeof(SessionItem))
         if bigger == NULL:
@@ -188,6 +211,7 @@ cdef int session_set(Session* s, Span topic, int32_t partition, int32_t leader_e
                 return -1
         else:
             table_put(s, i)
+    s.items[i].gone = False
     s.items[i].leader_epoch = leader_epoch
     s.items[i].offset = offset
     s.items[i].max_bytes = max_bytes
@@ -195,14 +219,10 @@ cdef int session_set(Session* s, Span topic, int32_t partition, int32_t leader_e
 
 
 cdef void session_forget(Session* s, Span topic, int32_t partition) noexcept nogil:
-    cdef int32_t i = find(s, topic, partition)
-    cdef int32_t k
-    if i < 0:
-        return
-    for k in range(i, s.n_items - 1):
-        s.items[k] = s.items[k + 1]
-    s.n_items -= 1
-    session_rehash(s)
+    """Marks it; session_sweep is to follow."""
+    cdef int32_t i = session_item(s, topic, partition)
+    if i >= 0:
+        s.items[i].gone = True
 
 
 cdef void sessions_free(Engine* e) noexcept nogil:

@@ -226,6 +226,7 @@ ctypedef struct SessionItem:    # one partition of a fetch session
     int64_t sent_hw             # what the client knows; -1 = nothing yet
     int64_t sent_start
     bint failed                 # its last answer was an error
+    bint gone                   # forgotten; session_sweep takes it out
 
 
 ctypedef struct SessionTopic:
@@ -488,6 +489,7 @@ ctypedef struct Engine:
 
     Session** sessions
     int32_t n_sessions
+    int64_t session_items       # of all sessions
     int32_t sessions_capacity
     uint32_t session_seed
     void* plan                  # scratch of the fetch path
