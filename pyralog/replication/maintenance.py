@@ -57,23 +57,21 @@ class Removals:
         """Until it is cancelled."""
         while True:
             self._changed.clear()
-            wait_s = None
-            if self._heap:
-                due = self._heap[0][0] - self._now_ms()
-                if due <= 0:
-                    await self._remove(work, heapq.heappop(self._heap)[2])
-                    continue
-                wait_s = due / 1000
+            await self.run_due(work)
+            wait_s = max(0, self._heap[0][0] - self._now_ms()) / 1000 if self._heap else None
             try:
                 await asyncio.wait_for(self._changed.wait(), wait_s)
             except TimeoutError:
                 continue
 
-    async def _remove(self, work: WorkPool, job: Callable[[], None]) -> None:
-        try:
-            await work.run(job)
-        except (StorageError, OSError) as error:
-            log.warning("a deleted file stays until the next start: %s", error)
+    async def run_due(self, work: WorkPool) -> None:
+        """Run the jobs whose time has come."""
+        while self._heap and self._heap[0][0] <= self._now_ms():
+            job = heapq.heappop(self._heap)[2]
+            try:
+                await work.run(job)
+            except (StorageError, OSError) as error:
+                log.warning("a deleted file stays until the next start: %s", error)
 
 
 class Maintenance:
@@ -148,6 +146,10 @@ class Maintenance:
         """Delete retired partition folders when the delay is over."""
         for folder in folders:
             self._removals.add(delay_ms, lambda folder=folder: self._store.log_dir.remove(folder))  # type: ignore[misc]
+
+    async def remove_due(self) -> None:
+        """Delete what is due, without waiting for the loop that does it."""
+        await self._removals.run_due(self._work)
 
     def check_soon(self, replica: Replica) -> None:
         """The settings of a replica have changed: its retention may ask for less."""
