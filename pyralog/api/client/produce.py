@@ -13,6 +13,7 @@ Contract
 - A batch refused here goes back as its error code in place of its bytes, so that the plane appends the others under all
   its rules and answers for all. When every batch is refused the answer comes from here and names the first
   offending records (v8+, KIP-467). acks=0 has no answer: the connection is closed.
+- Deliberate gap: uncompressed batches are judged by the plane, which names the error but not the records.
 - A null batch is INVALID_REQUEST and a transactional one INVALID_TXN_STATE, both by the plane.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -232,6 +233,26 @@ async def test_cut_request_never_answers_nonsense(new_node: Callable[..., Node],
         assert node.plane.closed[-1:] == [token], f"cut at {size}"
     assert node.dispatcher.stats.malformed == len(body)
     assert node.quorum.image is image
+
+
+@pytest.mark.parametrize("key", list(CLIENT_APIS))
+async def test_damaged_requests_get_exactly_one_outcome(new_node: Callable[..., Node], key: int) -> None:
+    """Trap 7: whatever the bytes, a request is answered, handed back or its connection closed; nothing is raised."""
+    node = await with_topic(new_node(auto_create_topics=False))
+    rng = random.Random(key)
+    api = CLIENT_APIS[key]
+    tokens = []
+    for _ in range(300):
+        version = rng.randint(api.min_version, api.max_version)
+        if "t" not in node.quorum.image.topics:
+            await with_topic(node)
+        frame = bytearray(request_frame(key, version, encode_request(key, version, full_request(key, version, node))))
+        for _ in range(rng.randint(1, 4)):
+            frame[rng.randrange(8, len(frame))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        tokens.append(node.send(bytes(frame)))
+        await node.settle()
+    outcomes = [*node.plane.replies, *node.plane.closed, *node.plane.resubmitted]
+    assert sorted(outcomes) == tokens
 
 
 def test_table_is_that_of_the_single_node_broker() -> None:
