@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyralog._speedups import recover
+from pyralog._speedups import recover, scan
 from pyralog._speedups.fileops import Files
 from pyralog._speedups.segment import PartitionLog
 from pyralog.errors import StorageError
@@ -136,7 +136,7 @@ class _Opening:
         if first is not None:
             self._scan(first, recovery_point, covered)
         elif covered < self.log.log_end:
-            recover.replay_producers(self.log, covered, self.log.log_end, self.now_ms)
+            scan.replay_producers(self.log, covered, self.log.log_end, self.now_ms)
         if log_start > self.log.log_end:
             self._begin_at(log_start)
         durable = recovery_point if first is not None else self.log.log_end
@@ -212,7 +212,7 @@ class _Opening:
         size = self._size(i)
         if not recover.rewind_to_last(self.log, i):
             return False
-        end, _, _ = recover.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
+        end, _, _ = scan.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
         return end == size
 
     def _verify_closed(self, i: int) -> None:
@@ -222,7 +222,7 @@ class _Opening:
             return
         _, _, _, max_timestamp, _, _ = self.log.segments()[i]
         if max_timestamp >= 0 and recover.rewind_to_last(self.log, i):
-            end, _, _ = recover.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
+            end, _, _ = scan.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
             if end == size:
                 recover.set_next(self.log, i, self._limit(i))
                 return
@@ -233,7 +233,7 @@ class _Opening:
         self.report.rebuilt.append(segment_name(self.bases[i], INDEX))
         recover.rewind(self.log, i, -1)
         recover.cut_indexes(self.log, i)
-        recover.scan(self.log, i, self._size(i), self._limit(i), crc_from=_NO_LIMIT, resync=True)
+        scan.scan(self.log, i, self._size(i), self._limit(i), crc_from=_NO_LIMIT, resync=True)
         self._seal_closed(i)
 
     def _seal_closed(self, i: int) -> None:
@@ -257,7 +257,7 @@ class _Opening:
     def _scan(self, first: int, recovery_point: int, covered: int) -> None:
         start = self.log.segments()[first][1]
         if covered < start:
-            recover.replay_producers(self.log, covered, start, self.now_ms)
+            scan.replay_producers(self.log, covered, start, self.now_ms)
         last = len(self.bases) - 1
         for i in range(first, last + 1):
             begin = self.log.segments()[i][2]
@@ -270,7 +270,7 @@ class _Opening:
 
     def _scan_on(self, i: int, recovery_point: int, covered: int) -> int:
         """Takes good batches from the segment's end on; where the first bad one lies."""
-        end, _, _ = recover.scan(
+        end, _, _ = scan.scan(
             self.log,
             i,
             self._size(i),
@@ -289,7 +289,7 @@ class _Opening:
         in a file of their own, the offsets that were in it are missing from the log, as after compaction.
         """
         size = self._size(i)
-        bad = recover.holes(self.log, i, size, self._limit(i))
+        bad = scan.holes(self.log, i, size, self._limit(i))
         inside = [(begin, end) for begin, end in bad if end < size]
         if inside or i < len(self.bases) - 1:
             for begin, end in bad:

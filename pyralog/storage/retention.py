@@ -42,9 +42,8 @@ def retain(
     Segments go from the oldest on, whole, as long as each is wholly below the high watermark. The active one goes only
     when everything before it does, and then a new one has to be begun first.
     """
-    by_size = _count(segments, high_watermark, _size_limit(segments, retention_bytes))
-    by_time = _count(segments, high_watermark, _time_limit(retention_ms, now_ms))
-    n = max(by_size, by_time)
+    n = _count(segments, high_watermark, _size_limit(segments, retention_bytes))
+    n += _count(segments[n:], high_watermark, _time_limit(retention_ms, now_ms))
     if n == 0:
         return Retention(log_start, False)
     return Retention(max(log_start, segments[n - 1].next_offset), n == len(segments))

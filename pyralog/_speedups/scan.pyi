@@ -1,0 +1,16 @@
+from pyralog._speedups.segment import PartitionLog
+
+def replay_producers(log: PartitionLog, from_offset: int, end_offset: int, now_ms: int) -> None: ...
+def scan(
+    log: PartitionLog,
+    i: int,
+    file_size: int,
+    limit_offset: int,
+    *,
+    crc_from: int = 0,
+    producers: bool = False,
+    producers_from: int = 0,
+    now_ms: int = 0,
+    resync: bool = False,
+) -> tuple[int, int, int]: ...
+def holes(log: PartitionLog, i: int, file_size: int, limit_offset: int) -> list[tuple[int, int]]: ...

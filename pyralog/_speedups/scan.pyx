@@ -1,0 +1,346 @@
+"""Walks segment files and checks every batch: takes what is good, finds what is not, feeds the producer table."""
+
+from libc.errno cimport EIO, ENOMEM
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memset
+
+from pyralog._speedups.batch cimport (
+    AT_ATTRIBUTES, AT_LENGTH, AT_MAGIC, BATCH_HEADER, BATCH_OVERHEAD, BatchInfo, batch_crc_ok, batch_peek,
+)
+from pyralog._speedups.crc32c cimport crc32c
+from pyralog._speedups.endian cimport load32, load64
+from pyralog._speedups.logstate cimport BadRange, Log, Segment
+from pyralog._speedups.producers cimport ProducerBatch, ProducerTable, producers_append
+from pyralog._speedups.recover cimport segment_number
+from pyralog._speedups.segfile cimport segment_open
+from pyralog._speedups.segment cimport PartitionLog, batch_producer, check, segment_index
+
+cdef enum:
+    CHUNK = 1 << 18             # read at once; small enough that the CRC finds it in the second-level cache
+    SPARSE = 1 << 14            # after a batch of this size only headers are read, where no CRC is wanted
+    PEEK = 1 << 12
+
+cdef int64_t NO_LIMIT = <int64_t>1 << 62
+
+
+ctypedef struct Scan:
+    Log* log
+    Segment* segment
+    int64_t end                 # of the file
+    int64_t limit_offset        # base offset of the next segment
+    int64_t crc_from            # batches that reach this offset have their CRC checked
+    ProducerTable* producers    # NULL: not wanted
+    int64_t producers_from      # offset
+    int64_t now_ms
+    bint resync                 # step over what is unreadable
+    uint8_t* buffer
+    int64_t start               # of the buffer, in the file
+    int64_t filled
+    int64_t batches
+
+
+cdef int fill(Scan* s, int64_t position, int64_t size) noexcept nogil:
+    """Reads the buffer anew from `position`: all of `size`, or the file is shorter than it says (-EIO)."""
+    cdef int64_t done = 0, n
+    while done < size:
+        n = s.log.ops.pread(s.log.ops.ctx, s.segment.fd, s.buffer + done, <size_t>(size - done), position + done, False)
+        if n <= 0:
+            s.filled = 0
+            return <int>n if n < 0 else -EIO
+        done += n
+    s.start = position
+    s.filled = size
+    return 0
+
+
+cdef int long_crc(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
+    """1 = right, 0 = wrong, for a batch larger than the buffer; or -errno."""
+    cdef uint32_t crc = 0
+    cdef int64_t at = position + AT_ATTRIBUTES, end = position + info.size, n
+    cdef int result
+    while at < end:
+        n = min(end - at, <int64_t>CHUNK)
+        result = fill(s, at, n)
+        if result != 0:
+            return result
+        crc = crc32c(crc, s.buffer, <size_t>n)
+        at += n
+    return crc == info.crc
+
+
+cdef int batch_right(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
+    """1 = the CRC is right, 0 = wrong, or -errno."""
+    cdef int result
+    if position + info.size > s.start + s.filled:
+        if info.size > CHUNK:
+            return long_crc(s, position, info)
+        result = fill(s, position, min(s.end - position, <int64_t>CHUNK))
+        if result != 0:
+            return result
+    return batch_crc_ok(s.buffer + (position - s.start), info)
+
+
+cdef int next_batch(Scan* s, int64_t position, BatchInfo* out) noexcept nogil:
+    """1 = a good batch lies there, 0 = none, or -errno."""
+    cdef int64_t last, n
+    cdef int result
+    if s.end - position < BATCH_HEADER:
+        return 0
+    if position < s.start or position + BATCH_HEADER > s.start + s.filled:
+        n = CHUNK if s.segment.next_offset >= s.crc_from or out.size < SPARSE else PEEK
+        result = fill(s, position, min(s.end - position, n))
+        if result != 0:
+            return result
+    if batch_peek(s.buffer + (position - s.start), s.end - position, out) != 0:
+        out.size = 0
+        return 0
+    last = out.base_offset + out.last_offset_delta
+    if out.base_offset < s.segment.next_offset or last >= s.limit_offset:
+        return 0
+    return batch_right(s, position, out) if last >= s.crc_from else 1
+
+
+cdef int take(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
+    cdef ProducerBatch batch
+    cdef Segment* segment = s.segment
+    if segment_index(s.log, segment, info.base_offset, position, info.size, info.max_timestamp, info.base_offset) != 0:
+        return -ENOMEM
+    segment.size = position + info.size
+    segment.next_offset = info.base_offset + info.last_offset_delta + 1
+    s.batches += 1
+    if s.producers != NULL and info.producer_id >= 0 and info.base_sequence >= 0 and info.base_offset >= s.producers_from:
+        batch_producer(info, &batch)
+        return producers_append(s.producers, &batch, s.now_ms)
+    return 0
+
+
+cdef int64_t find_good(Scan* s, int64_t position) noexcept nogil:
+    """Position of the first batch with a right CRC from `position` on; s.end = none; or -errno."""
+    cdef int64_t at = position, i, usable, length, crc_from = s.crc_from
+    cdef const uint8_t* p
+    cdef BatchInfo info
+    cdef int result
+    s.crc_from = 0
+    memset(&info, 0, sizeof(info))
+    while s.end - at >= BATCH_HEADER:
+        result = fill(s, at, min(s.end - at, <int64_t>CHUNK))
+        if result != 0:
+            return result
+        usable = s.filled - BATCH_HEADER + 1
+        for i in range(usable):
+            p = s.buffer + i
+            if p[AT_MAGIC] != 2:
+                continue
+            length = load32(p + AT_LENGTH)
+            if length < BATCH_HEADER - BATCH_OVERHEAD or length > s.end - at - i - BATCH_OVERHEAD:
+                continue
+            if load64(p) < s.segment.next_offset or load64(p) >= s.limit_offset:
+                continue
+            result = next_batch(s, at + i, &info)
+            if result != 0:
+                s.crc_from = crc_from
+                return at + i if result > 0 else result
+            if s.start != at or i >= s.filled:      # the check moved the buffer: go on behind the candidate
+                usable = i + 1
+                break
+        at += usable
+    s.crc_from = crc_from
+    return s.end
+
+
+cdef int step_over(Scan* s, int64_t position) noexcept nogil:
+    """Notes an unreadable range and moves the segment's end behind it. 0 or -errno."""
+    cdef Segment* segment = s.segment
+    cdef BadRange* grown
+    cdef BadRange* bad
+    cdef int64_t good = find_good(s, position + 1)
+    if good < 0:
+        return <int>good
+    grown = <BadRange*>realloc(segment.bad, <size_t>(segment.n_bad + 1) * sizeof(BadRange))
+    if grown == NULL:
+        return -ENOMEM
+    segment.bad = grown
+    bad = &segment.bad[segment.n_bad]
+    segment.n_bad += 1
+    bad.position = position
+    bad.end = good
+    bad.offset = segment.next_offset
+    if good < s.end:
+        bad.next_offset = load64(s.buffer + (good - s.start)) if s.start <= good and good + 8 <= s.start + s.filled else -1
+        if bad.next_offset < 0:
+            if fill(s, good, min(s.end - good, <int64_t>CHUNK)) != 0:
+                return -EIO
+            bad.next_offset = load64(s.buffer)
+    else:
+        bad.next_offset = s.limit_offset
+    segment.size = good
+    segment.next_offset = bad.next_offset
+    segment.since_index = <int64_t>1 << 40      # an index entry for what comes next: no walk crosses the gap
+    return 0
+
+
+cdef int run(Scan* s) noexcept nogil:
+    """Takes every good batch from segment.size on. 0 or -errno; segment.size is where it ended."""
+    cdef int64_t position
+    cdef BatchInfo info
+    cdef int result = segment_open(s.log, s.segment, 0)
+    if result < 0:
+        return result
+    memset(&info, 0, sizeof(info))
+    while s.segment.size < s.end:
+        position = s.segment.size
+        result = next_batch(s, position, &info)
+        if result > 0:
+            result = take(s, position, &info)
+        elif result == 0 and s.resync:
+            result = step_over(s, position)
+        elif result == 0:
+            break
+        if result < 0:
+            return result
+    return 0
+
+
+def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *, int64_t crc_from=0, bint producers=False,
+         int64_t producers_from=0, int64_t now_ms=0, bint resync=False) -> tuple:
+    """Takes batches from the segment's end up to `file_size` and extends the indexes: (end, next offset, batches).
+
+    Batches below offset `crc_from` have only their headers checked. It ends at the first bad batch; with `resync` bad ranges are noted
+    and stepped over. The log end follows when it is the last segment.
+    """
+    cdef Segment* segment = segment_number(log, i)
+    cdef Scan s
+    cdef int result
+    cdef int64_t before = segment.size
+    memset(&s, 0, sizeof(Scan))
+    s.log = &log.log
+    s.segment = segment
+    s.end = file_size
+    s.limit_offset = limit_offset
+    s.crc_from = crc_from
+    s.producers = log.producers if producers else NULL
+    s.producers_from = producers_from
+    s.now_ms = now_ms
+    s.resync = resync
+    s.buffer = <uint8_t*>malloc(CHUNK)
+    if s.buffer == NULL:
+        raise MemoryError
+    with nogil:
+        result = run(&s)
+    free(s.buffer)
+    check(result, log.directory)
+    log.log.size += segment.size - before
+    segment.allocated = segment.size
+    if i == log.log.n_segments - 1:
+        log.log.leo = segment.next_offset
+    return segment.size, segment.next_offset, s.batches
+
+
+cdef int64_t next_hole(Scan* s, int64_t* position) noexcept nogil:
+    """Walks from *position to the next range that is no good batch, and sets it; its end, 0 = there is none, or -errno."""
+    cdef BatchInfo info
+    cdef int result
+    memset(&info, 0, sizeof(info))
+    while position[0] < s.end:
+        result = next_batch(s, position[0], &info)
+        if result < 0:
+            return result
+        if result == 0:
+            return find_good(s, position[0] + 1)
+        s.segment.next_offset = info.base_offset + info.last_offset_delta + 1
+        position[0] += info.size
+    return 0
+
+
+def holes(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset) -> list:
+    """Ranges [position, end) behind the segment's end that are no good batches; one up to file_size is a torn tail."""
+    cdef Segment copy = segment_number(log, i)[0]
+    cdef Scan s
+    cdef int64_t position = copy.size, end
+    check(segment_open(&log.log, segment_number(log, i), 0), log.directory)
+    copy.fd = segment_number(log, i).fd
+    memset(&s, 0, sizeof(Scan))
+    s.log = &log.log
+    s.segment = &copy
+    s.end = file_size
+    s.limit_offset = limit_offset
+    s.buffer = <uint8_t*>malloc(CHUNK)
+    if s.buffer == NULL:
+        raise MemoryError
+    found = []
+    try:
+        while True:
+            with nogil:
+                end = next_hole(&s, &position)
+            check(end, log.directory)
+            if end == 0:
+                return found
+            found.append((position, end))
+            position = end
+    finally:
+        free(s.buffer)
+
+
+cdef int replay_segment(Scan* s, int64_t end_offset) noexcept nogil:
+    cdef int64_t position = s.segment.size, good
+    cdef ProducerBatch batch
+    cdef BatchInfo info
+    cdef int result
+    memset(&info, 0, sizeof(info))
+    while position < s.end:
+        result = next_batch(s, position, &info)
+        if result < 0:
+            return result
+        if result == 0:
+            good = find_good(s, position + 1)
+            if good < 0:
+                return <int>good
+            position = good
+            continue
+        if info.base_offset >= end_offset:
+            break
+        s.segment.next_offset = info.base_offset + info.last_offset_delta + 1
+        if info.producer_id >= 0 and info.base_sequence >= 0 and info.base_offset >= s.producers_from:
+            batch_producer(&info, &batch)
+            if producers_append(s.producers, &batch, s.now_ms) != 0:
+                return -ENOMEM
+        position += info.size
+    return 0
+
+
+def replay_producers(PartitionLog log, int64_t from_offset, int64_t end_offset, int64_t now_ms) -> None:
+    """Feeds the batches in [from_offset, end_offset) to the producer table, by their headers alone."""
+    cdef Log* l = &log.log
+    cdef Segment copy           # its end moves with the walk, the segment's does not
+    cdef Segment* segment
+    cdef Scan s
+    cdef int64_t i
+    cdef int result = 0
+    memset(&s, 0, sizeof(Scan))
+    s.log = l
+    s.crc_from = NO_LIMIT
+    s.limit_offset = NO_LIMIT
+    s.producers = log.producers
+    s.producers_from = from_offset
+    s.now_ms = now_ms
+    s.buffer = <uint8_t*>malloc(CHUNK)
+    if s.buffer == NULL:
+        raise MemoryError
+    try:
+        for i in range(l.n_segments):
+            segment = segment_number(log, i)
+            if segment.next_offset <= from_offset or segment.base_offset >= end_offset or segment.size == 0:
+                continue
+            check(segment_open(l, segment, 0), log.directory)
+            copy = segment[0]
+            copy.size = 0
+            copy.next_offset = copy.base_offset
+            s.segment = &copy
+            s.end = segment.size
+            s.filled = 0
+            with nogil:
+                result = replay_segment(&s, end_offset)
+            check(result, log.directory)
+    finally:
+        free(s.buffer)
