@@ -163,8 +163,9 @@ class Node:
         await lifecycle.start(image)
         self._quorum.set_applier(lifecycle.apply)
         assert self._maintenance is not None
-        self._maintenance.start(lambda: self._quorum.image)
+        self._maintenance.begin()
         await self._maintenance.checkpoint()
+        self._maintenance.start(lambda: self._quorum.image)
         self._connect(plane)
         for sock, _ in self._bound:
             sock.listen(BACKLOG)
@@ -312,7 +313,9 @@ class Node:
         assert self._maintenance is not None
         try:
             closed = await self._lifecycle.close()
-            await self._maintenance.save_final(clean and closed)
+            # Offsets of logs that were not reached are in the files of the last run, where they must stay.
+            if self._lifecycle.started:
+                await self._maintenance.save_final(clean and closed)
         except (StorageError, OSError) as error:
             log.error("the stop was not clean, the next start will scan the logs: %s", error)
 

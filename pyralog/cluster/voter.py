@@ -58,6 +58,7 @@ class SingleVoter:
         self._next_index = 0
         self._writing = False
         self._snapshotting = False
+        self._started = False
         self._failed: Exception | None = None
         self.term = 0
         self.writes = 0
@@ -74,6 +75,7 @@ class SingleVoter:
         self.term = recovered.state.term + 1
         self._next_index = self._storage.next_offset
         await self._save_state()
+        self._started = True
         return recovered
 
     def propose(self, records: Sequence[Record]) -> int:
@@ -102,7 +104,8 @@ class SingleVoter:
     async def stop(self) -> None:
         """Note how far the log is committed, and close it. Nothing may be proposed any more."""
         try:
-            if self._failed is None:
+            # What could not be understood at the start must not be overwritten at the stop.
+            if self._started and self._failed is None:
                 await self._save_state()
         finally:
             await self._meta.run(self._storage.close)

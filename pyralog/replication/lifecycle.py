@@ -75,6 +75,7 @@ class Lifecycle:
         self._now_ms = now_ms
         self._follow: Follow | None = None
         self._busy = asyncio.Lock()
+        self.started = False
 
     def set_follow(self, follow: Follow) -> None:
         """Who keeps house behind this."""
@@ -95,6 +96,7 @@ class Lifecycle:
         began = self._now_ms()
         async with self._busy:
             await self._host(wanted, progress=True)
+        self.started = True
         if wanted:
             how = "after a clean stop" if left.clean else "after a crash"
             log.info("%d partitions opened %s in %d ms", len(self.replicas), how, self._now_ms() - began)
@@ -118,10 +120,10 @@ class Lifecycle:
         return plan, strays, [w.tp for w in plan if w.create]
 
     async def close(self) -> bool:
-        """Close every log, once the plane has stopped; True when all of them are clean."""
+        """Close every log, once the plane has stopped; True when there is none that the next start has to scan."""
         replicas = list(self.replicas.values())
         await self._spread(replicas, self._close_some)
-        return not self.failed and not any(replica.failed for replica in replicas)
+        return self.started and not self.failed and not any(replica.failed for replica in replicas)
 
     async def _close_some(self, replicas: Sequence[Replica]) -> None:
         await self._work.run(self._store.close_all, [replica for replica in replicas if not replica.failed])

@@ -138,9 +138,13 @@ class Maintenance:
         for tp in gone:
             self._recovery_points.pop(tp, None)
             self._log_starts.pop(tp, None)
-        if gone:
+        if not gone:
+            return
+        try:
             async with self._writing:
                 await self._write(self._recovery_points, self._log_starts)
+        except OSError as error:
+            log.error("offsets of deleted partitions stay in the checkpoints for now: %s", error)
 
     def remove_later(self, folders: Sequence[Path], delay_ms: int) -> None:
         """Delete retired partition folders when the delay is over."""
@@ -231,6 +235,13 @@ class Maintenance:
 
     # --- checkpoints ---
 
+    def begin(self) -> None:
+        """Take over the offsets that the last run has left, for partitions that this run cannot open."""
+        left = self._store.left
+        mine = {failure.wanted.tp for failure in self._lifecycle.failed.values() if not failure.wanted.create}
+        self._recovery_points = {tp: offset for tp, offset in left.recovery_points.items() if tp in mine}
+        self._log_starts = {tp: offset for tp, offset in left.log_starts.items() if tp in mine}
+
     async def checkpoint(self) -> None:
         """Save recovery points, log starts and leader epochs that have changed."""
         points: dict[TopicPartition, int] = {}
@@ -249,15 +260,25 @@ class Maintenance:
             if replica.epochs.entries != replica.saved_epochs:
                 epochs.append((replica, snapshot.log_end))
         async with self._writing:
-            # Deleted while this counted: forget() has seen to the files.
-            alive = self._lifecycle.replicas
-            points = {tp: offset for tp, offset in points.items() if tp in alive}
-            starts = {tp: max(offset, self._log_starts.get(tp, 0)) for tp, offset in starts.items() if tp in alive}
+            points, starts = self._merged(points, starts)
             change = self._starts_changed
             if points != self._recovery_points or starts != self._log_starts:
                 await self._write(points, starts)
                 self._starts_written = max(self._starts_written, change)
-        await self._work.run(self._save_epochs, epochs)
+        if epochs:
+            await self._work.run(self._save_epochs, epochs)
+
+    def _merged(
+        self, points: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """New offsets over what is known of partitions that cannot be asked, without those deleted meanwhile."""
+        alive = self._lifecycle.replicas.keys() | self._lifecycle.failed.keys()
+        all_points = {tp: offset for tp, offset in {**self._recovery_points, **points}.items() if tp in alive}
+        all_starts = {tp: offset for tp, offset in self._log_starts.items() if tp in alive}
+        for tp, offset in starts.items():
+            if tp in alive:
+                all_starts[tp] = max(offset, all_starts.get(tp, 0))
+        return all_points, all_starts
 
     def _save_epochs(self, changed: Sequence[tuple[Replica, int]]) -> None:
         for replica, log_end in changed:
@@ -276,17 +297,12 @@ class Maintenance:
         found = self._plane.snapshot(replica.tp)
         return None if found is None or found.failed or replica.failed else found
 
-    def final_offsets(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """Recovery points and log starts of logs that have been closed."""
-        replicas = [r for r in self._lifecycle.replicas.values() if not r.failed]
-        points = {r.tp: r.log.log_end for r in replicas}
-        return points, {r.tp: r.log.log_start for r in replicas if r.log.log_start > 0}
-
     async def save_final(self, clean: bool) -> None:
         """After the last log is closed: what the next start begins with."""
-        points, starts = self.final_offsets()
+        closed = [replica for replica in self._lifecycle.replicas.values() if not replica.failed]
+        starts = {r.tp: r.log.log_start for r in closed if r.log.log_start > 0}
         async with self._writing:
-            await self._write(points, starts)
+            await self._write(*self._merged({r.tp: r.log.log_end for r in closed}, starts))
             if clean:
                 await self._work.run(self._store.log_dir.mark_clean)
 

@@ -103,12 +103,12 @@ class PartitionStore:
     def __init__(self, log_dir: LogDir, now_ms: Callable[[], int]) -> None:
         self.log_dir = log_dir
         self._now_ms = now_ms
-        self._left = NOTHING_LEFT
+        self.left = NOTHING_LEFT
 
     def begin(self) -> tuple[Checkpoints, list[PartitionFolder]]:
         """What the last run left behind."""
-        self._left = self.log_dir.begin()
-        return self._left, [folder for folder in self.log_dir.scan() if folder.tp.topic != METADATA_TOPIC]
+        self.left = self.log_dir.begin()
+        return self.left, [folder for folder in self.log_dir.scan() if folder.tp.topic != METADATA_TOPIC]
 
     def open_all(self, pieces: Sequence[Wanted]) -> list[Replica | Failure]:
         """Open some partitions; one that cannot be opened does not keep the others."""
@@ -122,7 +122,7 @@ class PartitionStore:
 
     def open(self, wanted: Wanted) -> Replica:
         """Open the log of one partition, after making its folder if need be."""
-        tp, left = wanted.tp, NOTHING_LEFT if wanted.create else self._left
+        tp, left = wanted.tp, NOTHING_LEFT if wanted.create else self.left
         folder = self._new_folder(wanted) if wanted.create else self.log_dir.folder(tp)
         opened = open_partition(
             folder,

@@ -297,3 +297,31 @@ async def test_power_cut_at_every_byte_of_a_running_node(tmp_path: Path) -> None
         following = [topics for end, topics in acknowledged if end > size]
         assert (promised[-1] if promised else set()) <= set(image.topics)
         assert set(image.topics) <= (following[0] if following else promised[-1])
+
+
+async def test_a_refused_start_changes_nothing(tmp_path: Path) -> None:
+    async with node(tmp_path) as n:
+        await n.create("a")
+    directory = tmp_path / "__cluster_metadata-0"
+    (directory / f"{0:020d}.log").write_bytes(b"\0" * 400)
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    scope, meta = TaskScope("test"), WorkPool("meta", 1)
+    voter = SingleVoter(MetadataLog(tmp_path), 1, scope, meta, meta, now_ms)
+    quorum = Quorum(voter, Controller(ControllerSettings(), NoRules(), random.Random().randbytes), scope, 1)
+    with pytest.raises(MetadataCorrupt):
+        await quorum.start(None)
+    await quorum.stop()
+    await scope.close()
+    meta.close()
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+async def test_a_node_of_a_cluster_does_not_form_another(tmp_path: Path) -> None:
+    scope, meta = TaskScope("test"), WorkPool("meta", 1)
+    voter = SingleVoter(MetadataLog(tmp_path), 1, scope, meta, meta, now_ms)
+    quorum = Quorum(voter, Controller(ControllerSettings(), NoRules(), random.Random().randbytes), scope, 1)
+    with pytest.raises(MetadataCorrupt, match="missing or empty"):
+        await quorum.start(None)
+    await quorum.stop()
+    await scope.close()
+    meta.close()

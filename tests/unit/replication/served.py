@@ -150,6 +150,7 @@ async def served(data_dir: Path, image: ClusterImage = EMPTY, *, crash: bool = F
         node.plane.attach(asyncio.get_running_loop())
         node.plane.start(start_thread)
         await node.lifecycle.start(node.image)
+        node.maintenance.begin()
         await node.maintenance.checkpoint()
         yield node
     finally:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pyralog._speedups.segment import PartitionLog
 from pyralog.cluster.image import ClusterImage
 from pyralog.cluster.records import ConfigRecord, LeadershipRecord
+from pyralog.errors import StorageError
 from pyralog.model import TopicPartition, uuid_text
 from pyralog.net.plane import PartitionSettings
+from pyralog.replication import opening
 from tests.unit.replication.served import NODE, config, more_partitions, remove, served, topic, uuid
 
 A0 = TopicPartition("a", 0)
@@ -299,3 +303,32 @@ async def test_a_failed_disk_is_no_clean_stop(tmp_path: Path, caplog: pytest.Log
     assert not (tmp_path / ".clean_shutdown").exists()
     async with served(tmp_path, image) as node:
         assert node.end("b") == 1
+
+
+async def test_offsets_of_a_partition_that_could_not_be_opened_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as node:
+        await node.apply(*topic("a", 1), *topic("b", 2))
+        for _ in range(10):
+            await node.append("a", b"x")
+        await node.maintenance.delete_records(A0, 7)
+        image = node.image
+    open_partition = opening.open_partition
+
+    def broken(folder: Path, **arguments: Any) -> PartitionLog:
+        if folder.name == "a-0":
+            raise StorageError("recover", str(folder), 5)
+        return open_partition(folder, **arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "open_partition", broken)
+        for name in ("c", "d"):
+            async with served(tmp_path, image) as node:
+                assert set(node.lifecycle.failed) == {A0}
+                await node.apply(*topic(name, ord(name)))
+                await node.maintenance.checkpoint()
+                image = node.image
+            assert not (tmp_path / ".clean_shutdown").exists()
+    async with served(tmp_path, image) as node:
+        assert (node.start_offset("a"), node.end("a")) == (7, 10)
