@@ -10,7 +10,7 @@ import importlib
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyralog.net.advertised import plain_ip
 from pyralog.runtime import TaskScope, WorkPool
@@ -45,8 +45,9 @@ class _HandOver(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._timer = asyncio.get_running_loop().call_later(self._timeout_ms / 1000, transport.abort)
+        # uvloop's transports are no asyncio.Transport by inheritance.
+        abort = cast("asyncio.Transport", transport).abort
+        self._timer = asyncio.get_running_loop().call_later(self._timeout_ms / 1000, abort)
         self._target.connection_made(transport)
         if self._prefix:
             self._target.data_received(self._prefix)
