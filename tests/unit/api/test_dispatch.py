@@ -105,6 +105,31 @@ async def test_malformed_body_closes_and_is_logged_once(node: Node, caplog: pyte
     assert r"evil\n" in text
 
 
+@pytest.mark.parametrize("client_id", [None, "", "ünï", "x" * 1000])
+async def test_headers_of_flexible_versions(node: Node, client_id: str | None) -> None:
+    """Trap 6: the client id stays an old-style nullable string, unknown tags are skipped, the answer's header has a
+    tag section; ApiVersions answers without one for ever."""
+    body = encode_request(3, 12, METADATA)
+    plain = request_frame(3, 12, b"", client_id)[:-1]
+    tagged = plain + b"\x02\x05\x03abc\x63\x00" + body[:-1] + b"\x01\x07\x01z"
+    for frame in (plain + b"\0" + body, tagged):
+        token = node.send(frame)
+        assert node.plane.replies[token][8] == 0
+        assert node.answer(3, 12, token).error_code == 0
+    software = encode_request(18, 4, m.ApiVersionsRequest(client_software_name="x", client_software_version="1"))
+    token = node.send(request_frame(18, 4, software, client_id))
+    assert node.answer(18, 4, token).error_code == 0
+    assert node.plane.replies[token][8:10] == b"\0\0"  # the error code itself
+
+
+async def test_client_id_that_is_not_utf_8(node: Node) -> None:
+    """Compatibility.md section 7: accepted, and a negative length other than -1 counts as null."""
+    body = encode_request(3, 8, METADATA)
+    for client_id in (b"\x00\x02\xff\xfe", b"\xff\xfe"):
+        frame = struct.pack(">hhi", 3, 8, CORRELATION_ID) + client_id + body
+        assert node.answer(3, 8, node.send(frame)).topics == []
+
+
 async def test_trailing_bytes_are_ignored(node: Node) -> None:
     """Trap 7, compatibility.md section 7: trailing bytes are accepted."""
     frame = request_frame(3, 12, encode_request(3, 12, METADATA)) + b"more"
