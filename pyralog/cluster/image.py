@@ -270,16 +270,7 @@ class ImageBuilder:
         if self._brokers is None:
             self._brokers = dict(self._image.brokers)
         self._touched_brokers.add(record.node_id)
-        self._brokers[record.node_id] = BrokerRegistration(
-            record.node_id,
-            record.broker_epoch,
-            record.incarnation,
-            record.directory_id,
-            record.host,
-            record.port,
-            record.rack,
-            record.fenced,
-        )
+        self._brokers[record.node_id] = BrokerRegistration(*record)
 
     def _leadership(self, record: LeadershipRecord) -> None:
         topics, _ = self._topic_maps()
@@ -401,35 +392,3 @@ def replay_batch(
         builder.apply(record)
     builder.at(offset, epoch, controller_id)
     return builder.freeze()
-
-
-def snapshot_records(image: ClusterImage) -> Iterator[Record]:
-    """The records that lead from an empty image to this one."""
-    if image.cluster_id:
-        yield ClusterRecord(image.cluster_id)
-    for name, level in image.features.items():
-        yield FeatureLevelRecord(name, level)
-    for broker in image.brokers.values():
-        yield BrokerRecord(
-            broker.node_id,
-            broker.broker_epoch,
-            broker.incarnation,
-            broker.directory_id,
-            broker.host,
-            broker.port,
-            broker.rack,
-            broker.fenced,
-        )
-    for topic in image.topics.values():
-        yield TopicRecord(topic.name, topic.topic_id)
-        for index, p in enumerate(topic.partitions):
-            yield PartitionRecord(topic.topic_id, index, p.replicas, p.isr, p.leader, p.leader_epoch, p.partition_epoch)
-    for (resource_type, resource_name), values in image.configs.items():
-        for name, value in values.items():
-            yield ConfigRecord(resource_type, resource_name, name, value)
-    if image.next_producer_id:
-        yield ProducerIdsRecord(-1, -1, image.next_producer_id)
-    if image.epoch_floor:
-        yield EpochFloorRecord("", image.epoch_floor)
-    for name, floor in image.epoch_floors.items():
-        yield EpochFloorRecord(name, floor)

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyralog.cluster.batches import DamagedBatch, build_batch, chunked, find_batch, read_batch
-from pyralog.cluster.image import EMPTY, ClusterImage, ImageBuilder, snapshot_records
+from pyralog.cluster.image import EMPTY, ClusterImage, ImageBuilder
 from pyralog.cluster.records import MetadataFormatError, Record, SnapshotRecord
+from pyralog.cluster.snapshot import snapshot_records
 
 log = logging.getLogger(__name__)
 

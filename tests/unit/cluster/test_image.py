@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyralog.cluster import image as image_module
-from pyralog.cluster.image import EMPTY, ClusterImage, ImageBuilder, replay, replay_batch, snapshot_records
+from pyralog.cluster.image import EMPTY, ClusterImage, ImageBuilder, replay, replay_batch
 from pyralog.cluster.records import (
     BrokerRecord,
     ClusterRecord,
@@ -24,6 +24,7 @@ from pyralog.cluster.records import (
     decode,
     encode,
 )
+from pyralog.cluster.snapshot import snapshot_records
 from pyralog.model import PartitionRegistration
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch, snapshot_records
+from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
 from pyralog.cluster.raft_storage import MetadataCorrupt, MetadataLog, VoterState, load_snapshot
 from pyralog.cluster.records import (
     ClusterRecord,
@@ -19,6 +19,7 @@ from pyralog.cluster.records import (
     RemoveTopicRecord,
     TopicRecord,
 )
+from pyralog.cluster.snapshot import snapshot_records
 
 
 def uuid(number: int) -> bytes:
