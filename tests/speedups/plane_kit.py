@@ -239,6 +239,7 @@ class Rig:
 
     def __init__(self, directory: Path, files: Files | None = None, **limits: object) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         self.files = files or Files()
         limits.setdefault("produce_max_version", 13)
         self.engine = PlaneEngine(self.files, **limits)

@@ -82,8 +82,10 @@ cdef void fill_settings(Settings* s, LogConfig* l, dict values):
 
 cdef void finish_all(Engine* e) noexcept nogil:
     """Finishes the cycle, and as many more as requests left over from it take."""
+    cdef int64_t served = 1
     finish_cycle(e)
-    while e.n_resume > 0 and resume_all(e) > 0:
+    while e.n_resume > 0 and served > 0:
+        served = resume_all(e)
         finish_cycle(e)
 
 
