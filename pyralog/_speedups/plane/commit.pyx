@@ -14,7 +14,7 @@ from pyralog._speedups.plane.state cimport (
     JOB_INDEX, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
     Answer, Connection, Engine, Job, Partition, Poll, Waiter,
 )
-from pyralog._speedups.producers cimport producers_count, producers_dump
+from pyralog._speedups.producers cimport producers_dump
 from pyralog._speedups.segment cimport (
     Segment, log_append, log_fit, log_index_delta, log_index_pending, log_index_written, log_roll, log_trim, log_wants_prealloc,
     segment_acquire, segment_path, segment_release,
@@ -176,8 +176,7 @@ cdef void snapshot_write(Engine* e, Partition* p) noexcept nogil:
     """The producer table as it is at the start of the active segment, so that recovery need not read what is before it."""
     cdef Job* job
     cdef Segment* active = p.log.segments[p.log.n_segments - 1]
-    if producers_count(p.producers) == 0:
-        return
+    # An empty table is written too: without a snapshot recovery would look for producers through the whole log.
     job = job_new(p, JOB_SNAPSHOT)
     if job == NULL:
         return
