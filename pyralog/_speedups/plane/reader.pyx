@@ -29,6 +29,7 @@ cdef enum:
     CYCLE_REQUESTS = 64
     READ_BYTES = 128 << 10      # asked of the kernel at once
     ROOM_BYTES = 64 << 10       # least room worth a read
+    SHORT_BYTES = 4096          # asked of the kernel while memory is short
     LARGE_BYTES = 64 << 10      # a larger request gets a buffer of its own
     TRUSTED_BYTES = 1 << 20     # allocated on the word of a length; more only as the bytes arrive
     MIN_FRAME = 8
@@ -347,6 +348,8 @@ cdef int64_t read_small(Engine* e, Connection* c) noexcept nogil:
     room = e.scratch_size - e.scratch_used - left
     if room > READ_BYTES:
         room = READ_BYTES
+    if e.buffered_bytes >= e.limits.max_buffered_bytes:
+        room = SHORT_BYTES      # what is left of it has to be kept, cap or no cap
     if c.large and left < 4:
         room = 4 - left         # look at the length first: a large request then goes into its own buffer uncopied
     n = receive(e, c, base + left, room)
