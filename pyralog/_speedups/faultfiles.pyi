@@ -1,14 +1,17 @@
+from typing_extensions import disjoint_base
+
 from pyralog._speedups.fileops import Files
 
 KINDS: tuple[str, ...]
 
+@disjoint_base
 class FaultFiles(Files):
     """The real files, with faults; `forgetful` ones can take back what was not synced (power_loss)."""
 
     counts: dict[str, int]
     broken: list[BaseException]
 
-    def __init__(self, *, forgetful: bool = False) -> None: ...
+    def __init__(self, forgetful: bool = False) -> None: ...
     def fail(self, kind: str, *, errno: int = 5, after: int = 0, times: int = 1, suffix: str = "") -> None: ...
     def tear(self, *, keep: int, errno: int = 5, after: int = 0, suffix: str = "") -> None: ...
     def delay(self, kind: str, delay_ms: int, *, after: int = 0, times: int = -1, suffix: str = "") -> None: ...

@@ -35,7 +35,7 @@ cdef class FaultFiles(Files):
     cdef readonly dict counts
     cdef readonly list broken   # an exception inside an operation: a fault of the test itself
 
-    def __init__(self, *, forgetful=False):
+    def __init__(self, bint forgetful=False):
         fileops_real(&self.real)
         self.forgetful = forgetful
         self.rules = {}

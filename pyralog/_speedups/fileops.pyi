@@ -1,5 +1,6 @@
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
+@disjoint_base
 class Files:
     """Python handle of a table of file operations; this base class is the real file system."""
 

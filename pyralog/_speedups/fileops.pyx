@@ -124,7 +124,7 @@ cdef void fileops_real(FileOps* out) noexcept nogil:
 
 
 cdef class Files:
-    def __cinit__(self, *args, **kwargs):
+    def __cinit__(self):
         fileops_real(&self.ops)
 
     def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:

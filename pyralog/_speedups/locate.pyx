@@ -39,6 +39,8 @@ cdef int walker_read(Walker* w, int64_t position, BatchInfo* out) noexcept nogil
         w.filled = n
     if batch_peek(w.window + (position - w.start), left, out) != 0:
         return -EBADMSG
+    if out.base_offset < w.segment.base_offset or out.base_offset + out.last_offset_delta >= w.segment.next_offset:
+        return -EBADMSG                 # it claims offsets of other segments
     w.last_size = out.size
     return 0
 

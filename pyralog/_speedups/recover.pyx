@@ -140,6 +140,7 @@ def rewind(PartitionLog log, int64_t i, int64_t offset) -> int:
     segment.max_timestamp = segment.times.last_key if keep > 0 else -1
     segment.max_timestamp_offset = segment.times.last_value if keep > 0 else -1
     segment.since_index = 0             # the batch at the entry is taken again, its entry is there
+    segment.n_bad = 0                   # and what is bad behind it is found again
     log.log.size -= segment.size - position
     segment.size = position
     segment.next_offset = key

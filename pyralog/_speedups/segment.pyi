@@ -1,6 +1,6 @@
 from typing import Protocol, Self, type_check_only
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from pyralog._speedups.fileops import Files
 
@@ -21,6 +21,7 @@ class Config(Protocol):
     @property
     def use_mmap(self) -> bool: ...
 
+@disjoint_base
 class PartitionLog:
     """One partition's log. Nothing here may be called while a plane owns it."""
 

@@ -129,6 +129,7 @@ class _Opening:
             first = None
         else:
             first = self._first_to_scan(recovery_point)
+            self.report.unreadable.clear()
         for i in range(last if first is None else first):
             if not clean:
                 self._verify_closed(i)
