@@ -81,6 +81,21 @@ cdef int batch_right(Scan* s, int64_t position, const BatchInfo* info) noexcept 
     return batch_crc_ok(s.buffer + (position - s.start), info)
 
 
+cdef int misnumbered(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
+    """1 when the batch after this one goes back behind a gap that this one opened: then it is this one's base offset that
+    is wrong. No checksum covers it, and believing it would cost everything that follows. 0, or -errno."""
+    cdef uint8_t header[BATCH_HEADER]
+    cdef BatchInfo after
+    cdef int64_t at = position + info.size, n
+    if info.base_offset == s.segment.next_offset or s.end - at < BATCH_HEADER:
+        return 0
+    n = s.log.ops.pread(s.log.ops.ctx, s.segment.fd, header, BATCH_HEADER, at, False)
+    if n != BATCH_HEADER:
+        return <int>n if n < 0 else -EIO
+    return (batch_peek(header, s.end - at, &after) == 0 and s.segment.next_offset <= after.base_offset
+            and after.base_offset < info.base_offset)
+
+
 cdef int next_batch(Scan* s, int64_t position, BatchInfo* out) noexcept nogil:
     """1 = a good batch lies there, 0 = none, or -errno."""
     cdef int64_t last, n
@@ -98,6 +113,9 @@ cdef int next_batch(Scan* s, int64_t position, BatchInfo* out) noexcept nogil:
     last = out.base_offset + out.last_offset_delta
     if out.base_offset < s.segment.next_offset or last >= s.limit_offset:
         return 0
+    result = misnumbered(s, position, out)
+    if result != 0:
+        return 0 if result > 0 else result
     return batch_right(s, position, out) if last >= s.crc_from else 1
 
 

@@ -272,6 +272,19 @@ def test_batches_with_offsets_that_go_back_are_cut(folder):
     assert report.cut_bytes == len(written[2])
 
 
+@pytest.mark.parametrize("wrong", [0, 9, 10**6])
+def test_a_base_offset_that_lies_costs_its_batch_only(folder, wrong):
+    """No checksum covers it; were it believed, all that follows would be out of order."""
+    before, written = fill(folder, 6)
+    with open(name(folder, 0, LOG), "r+b") as file:
+        file.seek(len(b"".join(written[:2])))
+        file.write(wrong.to_bytes(8, "big"))
+    log, report = reopen(folder)
+    assert log.log_end == before.log_end
+    assert everything(log) == b"".join(written[:2] + written[3:])
+    assert len(report.quarantined) == 1
+
+
 def test_the_cut_is_synced_before_anything_is_appended(folder):
     _, written = fill(folder, 5)
     with open(name(folder, 0, LOG), "ab") as file:
