@@ -1,7 +1,7 @@
 """Builds the Cython data plane: one Extension for each .pyx under pyralog/_speedups.
 
 PYRALOG_DEBUG=1     boundscheck, C asserts, line tracing and annotated HTML.
-PYRALOG_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer (run with LD_PRELOAD=libasan).
+PYRALOG_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer, with boundscheck (tests.fuzz.sanitized runs it).
 PYRALOG_WERROR=1    C compiler warnings are errors (continuous integration).
 PYRALOG_EXT=a,b     build only these modules, named by their last path component (development).
 """
@@ -23,7 +23,12 @@ GENERATED_NOISE = ["-Wno-unused-parameter", "-Wno-missing-field-initializers", "
 
 def compile_args() -> list[str]:
     args = ["-Wall", "-Wextra", *GENERATED_NOISE]
-    args += ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O2", "-g1", "-DNDEBUG"]
+    if DEBUG:
+        args += ["-O0", "-g", "-UNDEBUG"]
+    elif SANITIZE:
+        args += ["-O1", "-g1", "-UNDEBUG"]
+    else:
+        args += ["-O2", "-g1", "-DNDEBUG"]
     if SANITIZE:
         args += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
     if os.environ.get("PYRALOG_WERROR") == "1":
@@ -50,9 +55,9 @@ setup(
         nthreads=0 if ONLY else min(4, os.cpu_count() or 1),
         compiler_directives={
             "language_level": 3,
-            "boundscheck": DEBUG,
+            "boundscheck": DEBUG or SANITIZE,
             "wraparound": False,
-            "initializedcheck": DEBUG,
+            "initializedcheck": DEBUG or SANITIZE,
             "cdivision": True,
             "linetrace": DEBUG,
             "embedsignature": False,

@@ -72,8 +72,9 @@ cdef inline void put_i64(Buffer* b, int64_t v) noexcept nogil:
 
 
 cdef inline void put_raw(Buffer* b, const void* data, int64_t size) noexcept nogil:
-    memcpy(b.data + b.size, data, size)
-    b.size += size
+    if size > 0:            # data may be NULL otherwise
+        memcpy(b.data + b.size, data, size)
+        b.size += size
 
 
 cdef inline void put_uvarint(Buffer* b, uint64_t v) noexcept nogil:

@@ -115,7 +115,8 @@ cdef void drop_chunks(Engine* e, Connection* c, int32_t n) noexcept nogil:
         p.uses -= 1
         partition_unused(e, p)
     c.n_chunks -= n
-    memmove(c.chunks, c.chunks + n, c.n_chunks * sizeof(FileChunk))
+    if c.n_chunks > 0:
+        memmove(c.chunks, c.chunks + n, c.n_chunks * sizeof(FileChunk))
 
 
 cdef void connection_destroy(Engine* e, Connection* c) noexcept nogil:
