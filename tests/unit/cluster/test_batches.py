@@ -40,7 +40,7 @@ def test_a_cut_batch_is_noticed(size: int) -> None:
         read_batch(build_batch(0, 1, RECORDS, 0)[:size], 0)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_flipped_bit_behind_the_offset_is_noticed(data: st.DataObject) -> None:
     # Base offset and leader epoch are outside the checksum (trap 10); the log checks offsets by their order.

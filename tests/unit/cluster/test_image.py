@@ -220,7 +220,7 @@ def state_of(image: ClusterImage) -> object:
     return [getattr(image, name) for name in image._fields if name not in ("offset", "epoch", "controller_id")]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(histories())
 def test_replay_by_record_by_batch_and_from_a_snapshot_is_the_same(batches: list[list[Record]]) -> None:
     by_batch = by_record = EMPTY
@@ -237,7 +237,7 @@ def test_replay_by_record_by_batch_and_from_a_snapshot_is_the_same(batches: list
     assert state_of(restored.freeze()[0]) == state_of(by_batch)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(histories())
 def test_merged_deltas_are_the_difference_of_the_images(batches: list[list[Record]]) -> None:
     image = EMPTY

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyralog.cluster import records as r
@@ -34,11 +34,13 @@ def any_record(cls: type[Any]) -> st.SearchStrategy[Any]:
 RECORDS = st.one_of([any_record(cls) for cls in r.LAYOUTS])
 
 
+@settings(deadline=None)
 @given(RECORDS)
 def test_round_trip(record: r.Record) -> None:
     assert r.decode(r.encode(record)) == record
 
 
+@settings(deadline=None)
 @given(RECORDS, st.data())
 def test_cut_records_are_refused(record: r.Record, data: st.DataObject) -> None:
     encoded = r.encode(record)
@@ -47,6 +49,7 @@ def test_cut_records_are_refused(record: r.Record, data: st.DataObject) -> None:
         r.decode(encoded[:size])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_noise_is_a_record_or_refused(noise: bytes) -> None:
     with contextlib.suppress(r.MetadataFormatError):
