@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno as errnos
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ class Lifecycle:
         self._follow: Follow | None = None
         self._busy = asyncio.Lock()
         self.started = False
+        self.disk_failed = False
 
     def set_follow(self, follow: Follow) -> None:
         """Who keeps house behind this."""
@@ -123,7 +125,8 @@ class Lifecycle:
         """Close every log, once the plane has stopped; True when there is none that the next start has to scan."""
         replicas = list(self.replicas.values())
         await self._spread(replicas, self._close_some)
-        return self.started and not self.failed and not any(replica.failed for replica in replicas)
+        broken = self.disk_failed or self.failed or any(replica.failed for replica in replicas)
+        return self.started and not broken
 
     async def _close_some(self, replicas: Sequence[Replica]) -> None:
         await self._work.run(self._store.close_all, [replica for replica in replicas if not replica.failed])
@@ -155,11 +158,17 @@ class Lifecycle:
             )
 
     def lost_disk(self, errno: int, tp: TopicPartition | None) -> None:
-        """The plane says that a write or sync failed: what it answers from now on is KAFKA_STORAGE_ERROR."""
+        """The plane says that a write or sync failed: what it answers from now on is KAFKA_STORAGE_ERROR.
+
+        Nothing in the log directory is trusted any more, so the next start has to look at all of it.
+        """
+        self.disk_failed = True
         replicas = [self.replicas[tp]] if tp in self.replicas else list(self.replicas.values())
         for replica in replicas:
             replica.failed = True
-        log.error("the log directory failed with errno %d: %s", errno, _text([r.tp for r in replicas]))
+        where = _text([replica.tp for replica in replicas])
+        why = errnos.errorcode.get(errno, str(errno))
+        log.error("the log directory failed (%s, at %s): it takes no records until this node is restarted", why, where)
 
     def _wanted(self, topic: TopicImage, image: ClusterImage, first: int, *, create: bool) -> Iterator[Wanted]:
         """The partitions from `first` on that this node leads. (A node alone leads all that it has.)"""
