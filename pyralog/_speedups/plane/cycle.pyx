@@ -13,7 +13,7 @@ from pyralog._speedups.plane.partition cimport close_idle, topics_free
 from pyralog._speedups.plane.reader cimport connection_read, resume_all, run_parked
 from pyralog._speedups.plane.ring cimport clear_fd, monotonic_ns, rings_free, rings_init, take_done, wall_ms
 from pyralog._speedups.plane.session cimport sessions_free
-from pyralog._speedups.plane.state cimport SNIFFING, Connection, Engine, Job
+from pyralog._speedups.plane.state cimport Connection, Engine, Job
 
 cdef extern from "<sys/epoll.h>" nogil:
     struct epoll_data:
@@ -272,7 +272,7 @@ cdef void send_touched(Engine* e) noexcept nogil:
 
 
 cdef void housekeeping(Engine* e) noexcept nogil:
-    """Once a second: connections that never say what they are, and those idle for too long."""
+    """Once a second: connections that never send a request, and those idle for too long."""
     cdef int64_t now = e.now_ns // 1000000
     cdef uint32_t i
     cdef int k
@@ -291,7 +291,7 @@ cdef void housekeeping(Engine* e) noexcept nogil:
         c = e.connections[i]
         if c == NULL or c.fd < 0 or c.dead:
             continue
-        if (c.protocol == SNIFFING and now - c.opened_ms > e.limits.handshake_ms) or (
+        if (not c.greeted and now - c.opened_ms > e.limits.handshake_ms) or (
                 not c.blocked and now - c.active_ms > e.limits.idle_ms):
             e.counters.idle_closed += 1
             connection_kill(e, c)

@@ -258,6 +258,7 @@ cdef int64_t process(Engine* e, Connection* c, uint8_t* data, int64_t size) noex
         if connection_backlog(c) > e.limits.max_output_bytes:
             c.stalled = True
             break
+        c.greeted = True
         serve_frame(e, c, data + at + 4, length, False)
         at += length + 4
         served += 1
@@ -381,7 +382,9 @@ cdef void connection_read(Engine* e, Connection* c) noexcept nogil:
         if connection_backlog(c) > e.limits.max_output_bytes:
             c.stalled = True
         if c.blocked or c.resumable or c.stalled:
-            if at_end(c):
+            # Requests that came before the end are still owed their effect: a producer with acks=0 sends and goes.
+            # Only a wait for records, or for a client that does not read, ends together with its client.
+            if (c.parked.active or c.stalled) and at_end(c):
                 connection_kill(e, c)
             elif c.reading:
                 connection_interest(e, c, False, c.writing)

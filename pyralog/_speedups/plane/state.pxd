@@ -107,6 +107,7 @@ ctypedef struct Connection:
     bint stalled                # not served further until some of its output has left
     bint introduced             # Python knows its addresses
     bint large                  # its last request was large: read the length first
+    bint greeted                # its first request has come
     int64_t produced            # Engine.flushes when it last appended something
     uint64_t token              # of the forwarded request, 0 = none
     int64_t forwarded_ns
