@@ -31,6 +31,14 @@ TOO_MANY = _REFUSAL % b"503 Service Unavailable"
 Status = Callable[[], Mapping[str, object]]
 
 
+class _NotTheClients(logging.Filter):
+    """Bytes that are no HTTP are answered with 400; a traceback for each would let any client fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__module__ != "aiohttp.http_exceptions"
+
+
 class _HandOver(asyncio.Protocol):
     """Passes a connection on to another protocol, together with the bytes that were read to recognise it.
 
@@ -167,7 +175,11 @@ class HttpFront:
                 module: Any = await self._work.run(importlib.import_module, "aiohttp.web")
                 app = module.Application(middlewares=[self._guard(module)])
                 app.router.add_get("/health", self._health(module))
-                runner = module.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+                logger = logging.getLogger(f"{__name__}.requests")
+                logger.addFilter(_NotTheClients())
+                runner = module.AppRunner(
+                    app, handle_signals=False, access_log=None, logger=logger, shutdown_timeout=1.0
+                )
                 await runner.setup()
                 self._runner = runner
             return self._runner
