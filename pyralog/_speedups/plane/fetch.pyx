@@ -23,7 +23,7 @@ from pyralog._speedups.plane.session cimport (
     session_sweep,
 )
 from pyralog._speedups.plane.state cimport (
-    DENY_READ, E_FENCED_LEADER_EPOCH, E_FETCH_SESSION_ID_NOT_FOUND, E_FETCH_SESSION_TOPIC_ID_ERROR, E_INVALID_FETCH_SESSION_EPOCH,
+    DENY_READ, E_CORRUPT_MESSAGE, E_FENCED_LEADER_EPOCH, E_FETCH_SESSION_ID_NOT_FOUND, E_FETCH_SESSION_TOPIC_ID_ERROR, E_INVALID_FETCH_SESSION_EPOCH,
     E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NONE, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE,
     E_TOPIC_AUTHORIZATION_FAILED, E_UNKNOWN_LEADER_EPOCH, E_UNKNOWN_TOPIC_ID, E_UNKNOWN_TOPIC_OR_PARTITION,
     FORWARD_TOPIC, JOB_WARM, PERMIT_READ,
@@ -33,6 +33,7 @@ from pyralog._speedups.segment cimport LOG_COLD, LOG_OK, LOG_OUT_OF_RANGE, LogSl
 
 cdef extern from "<errno.h>" nogil:
     int EAGAIN
+    int EBADMSG
 
 cdef enum:
     COPIED_BYTES = 65536        # up to here a slice is read into the output, above it is sent from the file
@@ -407,6 +408,8 @@ cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogi
     rc = log_locate(item.p.log, item.offset, item.p.hw, room if room > 0 else 0, plan.bytes == 0, blocking, &item.slice)
     if rc == LOG_OUT_OF_RANGE:
         item.error = E_OFFSET_OUT_OF_RANGE
+    elif rc == -EBADMSG:
+        item.error = E_CORRUPT_MESSAGE          # no batch where one must be: the rest of the log is served
     elif rc < 0:
         item.error = E_KAFKA_STORAGE_ERROR
     elif item.slice.length == 0:
