@@ -14,7 +14,7 @@ from pyralog.cluster.controller_topics import (
     delete_topics,
 )
 from pyralog.cluster.image import ClusterImage
-from pyralog.cluster.records import BrokerRecord, LeadershipRecord, ProducerIdsRecord, Record
+from pyralog.cluster.records import BrokerRecord, FeatureLevelRecord, LeadershipRecord, ProducerIdsRecord, Record
 from pyralog.cluster.requests import (
     PRODUCER_ID_BLOCK,
     AllocateProducerIds,
@@ -32,6 +32,8 @@ from pyralog.cluster.requests import (
 from pyralog.errors import ErrorCode
 
 MAX_PRODUCER_ID = 2**63 - 1
+# What a node finalizes when it registers: features whose protocol it serves (trap 3). Kafka 4.4 has this level.
+FINALIZED_FEATURES = {"metadata.version": 33}
 
 
 class ControllerSettings(NamedTuple):
@@ -111,4 +113,5 @@ def _register_broker(image: ClusterImage, request: RegisterBroker) -> tuple[list
     ]
     if request.node_id in image.brokers:
         records.append(LeadershipRecord(request.node_id))
+    records += [FeatureLevelRecord(*item) for item in FINALIZED_FEATURES.items() if item[0] not in image.features]
     return records, RegisterBrokerReply(ErrorCode.NONE, None, epoch)

@@ -118,7 +118,9 @@ class MetadataLog:
         state = self._load_state()
         builder = ImageBuilder(image)
         offset, epoch, end = image.offset, image.epoch, -1
-        for base in segments:
+        # What lies wholly before the snapshot is there for the one before it.
+        needed = [b for b, following in itertools.pairwise(segments) if following > image.offset + 1] + segments[-1:]
+        for base in needed:
             data = self._segment_path(base).read_bytes()
             end, epoch = self._replay(builder, base, data, base == segments[-1], (offset, epoch), state)
             offset = max(offset, end)
@@ -271,27 +273,31 @@ class MetadataLog:
     ) -> tuple[int, int]:
         """Apply one segment: its last offset, and the term reached."""
         path = self._segment_path(base)
-        offset, epoch = position
+        offset, reached = position
+        epoch = 0  # of this segment, which may begin before the snapshot
         expected, at = base, 0
         if base > offset + 1:
             raise MetadataCorrupt(f"{path}: offsets {offset + 1} to {base - 1} are missing. Nothing was changed.")
         while at < len(data):
             try:
                 batch = read_batch(data, at)
-                if batch.base_offset != expected:
-                    raise DamagedBatch(f"offset {batch.base_offset} where {expected} should be")
             except DamagedBatch as damage:
                 self._check_torn(path, data, at, expected, last, damage, state)
                 self._cut(path, data, at)
                 break
             except MetadataFormatError as error:
                 raise MetadataCorrupt(f"{path} at byte {at}: {error}. Nothing was changed.") from error
-            expected, at = batch.last_offset + 1, batch.end
+            # The checksum holds, so this is no torn write; but it covers neither offset nor term.
+            if batch.base_offset != expected or batch.epoch < epoch:
+                raise MetadataCorrupt(
+                    f"{path} at byte {at}: offset {batch.base_offset} of term {batch.epoch} where offset {expected} of "
+                    f"term {epoch} or later should be. Restore the file from a backup; nothing was changed."
+                )
+            expected, at, epoch = batch.last_offset + 1, batch.end, batch.epoch
             if batch.last_offset > offset:
                 for record in batch.records:
                     self._apply(builder, record, path, at)
-                offset, epoch = batch.last_offset, batch.epoch
-        return expected - 1, epoch
+        return expected - 1, max(epoch, reached)
 
     def _apply(self, builder: ImageBuilder, record: Record, path: Path, at: int) -> None:
         try:

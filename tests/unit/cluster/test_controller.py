@@ -45,6 +45,10 @@ def registered() -> ClusterImage:
     return step(EMPTY, RegisterBroker(1, b"i" * 16, b"d" * 16, "localhost", 9092))[0]
 
 
+def test_a_registration_finalizes_the_features_that_are_served() -> None:
+    assert registered().features == {"metadata.version": 33}
+
+
 def test_blocks_of_producer_ids_never_overlap() -> None:
     image, seen = registered(), set[int]()
     for _ in range(3):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
 from pyralog.cluster.raft_storage import MetadataCorrupt, MetadataLog, VoterState, load_snapshot
@@ -304,3 +307,38 @@ class TestSnapshots:
         assert load_snapshot(path) == image
         assert path.name == f"{51:020d}-{4:010d}.checkpoint"
         assert sum(1 for _ in snapshot_records(image)) > 1000
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_damage_is_refused_or_costs_the_last_write_alone(data: st.DataObject) -> None:
+    """Whatever happens to a file, the node does not start with a state that never was, and deletes nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder)
+        TestSnapshots.run(data_dir, {data.draw(st.integers(-1, 4))})
+        log = MetadataLog(data_dir)
+        log.load()
+        log.save_state(VoterState(1, 1, -1))
+        log.close()
+        paths = sorted(path for path in log.directory.iterdir() if path.stat().st_size)
+        path = data.draw(st.sampled_from(paths))
+        content = bytearray(path.read_bytes())
+        at = data.draw(st.integers(0, len(content) - 1))
+        match data.draw(st.sampled_from(["flip", "cut", "zero", "noise"])):
+            case "flip":
+                content[at] ^= 1 << data.draw(st.integers(0, 7))
+            case "cut":
+                del content[at:]
+            case "zero":
+                content[at:] = bytes(len(content) - at)
+            case "noise":
+                content[at : at + 8] = data.draw(st.binary(min_size=1, max_size=8))
+        path.write_bytes(content)
+        before = {p.name: p.read_bytes() for p in log.directory.iterdir()}
+        try:
+            image = load(data_dir)
+        except MetadataCorrupt:
+            assert {p.name: p.read_bytes() for p in log.directory.iterdir() if p.name in before} == before
+        else:
+            found = image._replace(epoch=0)
+            assert found in [state._replace(epoch=0) for state in states()]
