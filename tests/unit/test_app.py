@@ -161,7 +161,7 @@ def test_lost_or_damaged_metadata_is_refused_and_kept(tmp_path: Path) -> None:
         node.end()
     log = tmp_path / "__cluster_metadata-0" / f"{0:020d}.log"
     whole = log.read_bytes()
-    log.write_bytes(whole[:100] + b"X" + whole[101:])
+    log.write_bytes(whole[:70] + b"X" + whole[71:])
     code, output = refused(tmp_path)
     assert code == 1
     assert "is damaged at byte" in output
