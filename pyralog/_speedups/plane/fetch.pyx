@@ -37,6 +37,8 @@ cdef extern from "<errno.h>" nogil:
 
 cdef enum:
     COPIED_BYTES = 65536        # up to here a slice is read into the output, above it is sent from the file
+    COPIED_AT_MOST = 1 << 20    # in the output of one connection; beyond it only the tiniest slices are copied
+    TINY_BYTES = 4096
     RECENT_BYTES = 64 << 20     # the end of the active segment is taken to be cached
     PROBE_STEP = 128 << 10
     COLD_TRIES = 3              # then the plane reads it whatever it costs
@@ -526,7 +528,7 @@ cdef int64_t put_records(Engine* e, Connection* c, Request* r, Item* item) noexc
     cdef int64_t got
     if n > 0 and item.slice.segment.fd < 0:
         return -1
-    if n <= COPIED_BYTES:
+    if n <= (COPIED_BYTES if c.output.size < COPIED_AT_MOST else TINY_BYTES):
         if buffer_reserve(&c.output, n + 16) < 0:
             return -1
         put_count(&c.output, n, r.flexible)
