@@ -1,6 +1,6 @@
-"""Builds the extensions with AddressSanitizer and UndefinedBehaviorSanitizer in a copy of the tree and tests them there.
+"""Builds the extensions with Address- and UndefinedBehaviorSanitizer in a copy of the tree and tests them there.
 
-    python -m tests.fuzz.sanitized [--keep DIRECTORY] [--secs N] [--only-build] [what pytest is to be given ...]
+python -m tests.fuzz.sanitized [--keep DIRECTORY] [--secs N] [--only-build] [what pytest is to be given ...]
 """
 
 from __future__ import annotations
