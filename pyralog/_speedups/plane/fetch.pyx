@@ -358,13 +358,11 @@ cdef int items_of_session(Engine* e, Plan* plan) noexcept nogil:
 # --- finding the records ---
 
 cdef bint cached(Engine* e, Partition* p, const LogSlice* slice) noexcept nogil:
-    """Whether sendfile of the slice would find its pages in memory, judged by samples."""
+    """Whether the pages of the slice are in memory, judged by samples."""
     cdef Segment* segment = slice.segment
     cdef int64_t at = slice.position
     cdef int64_t end = slice.position + slice.length
     cdef uint8_t byte
-    if slice.length <= COPIED_BYTES:
-        return True                             # reading it tells
     if segment == p.log.segments[p.log.n_segments - 1] and segment.size - at <= RECENT_BYTES:
         return True
     while at < end:
