@@ -113,8 +113,10 @@ def kafka_broker() -> Broker:
 
 def pyralog_broker() -> Broker:
     """Pyralog, set up the same way by the names that Kafka's users know."""
+    port = free_port()
     env = {"KAFKA_NUM_PARTITIONS": str(PARTITIONS), "KAFKA_LOG_RETENTION_MS": "-1"}
-    return Pyralog(settings={"node.node_id": NODE_ID}, env=env)
+    settings = {"node.node_id": NODE_ID, "network.advertised_address": f"{HOST}:{port}"}
+    return Pyralog(port=port, settings=settings, env=env)
 
 
 BROKERS: Mapping[str, Callable[[], Broker]] = {"kafka": kafka_broker, "pyralog": pyralog_broker}

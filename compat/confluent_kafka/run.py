@@ -11,7 +11,6 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     Consumer,
-    ConsumerGroupState,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -287,18 +286,14 @@ def consume_read_committed(ctx: Context) -> object:
 
 @suite.case("consume.subscribe")
 def consume_subscribe(ctx: Context) -> object:
-    found = admin(ctx)
-    try:
-        found.list_consumer_groups().result(timeout=TIMEOUT_S)
-    except KafkaException as error:
-        raise Skip("needs groups, which this broker does not advertise yet") from error
+    client = admin(ctx)
+    if client.list_consumer_groups().result(timeout=TIMEOUT_S).errors:
+        raise Skip("needs groups, which this broker does not advertise yet")
     topic = ctx.topic()
     write(ctx, topic, values(3))
     with Reader(ctx, group_id=ctx.topic("group"), auto_offset_reset="earliest") as client:
         client.subscribe([topic])
-        count = len([next_record(client) for _ in range(3)])
-        assert ConsumerGroupState.STABLE
-        return count
+        return len([next_record(client) for _ in range(3)])
 
 
 @suite.case("admin.create")
