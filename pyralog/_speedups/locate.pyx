@@ -64,8 +64,8 @@ cdef int64_t find_segment(const Log* log, int64_t offset) noexcept nogil:
         else:
             high = middle
     low = max(low - 1, 0)
-    # An offset in a gap between two segments belongs to the later one.
-    while low + 1 < log.n_segments and log.segments[low].next_offset <= offset:
+    # An offset in a gap between two segments belongs to the later one, and so does one in a segment that lost all it had.
+    while low + 1 < log.n_segments and (log.segments[low].next_offset <= offset or log.segments[low].size == 0):
         low += 1
     return low
 

@@ -142,6 +142,8 @@ class _Opening:
             self._begin_at(log_start)
         durable = recovery_point if first is not None else self.log.log_end
         recover.finish(self.log, log_start, durable)
+        if first is not None:
+            self._drop_snapshots_above(recovery_point)
         self._drop_old_snapshots()
         if first is not None or self.report.rebuilt:
             self.log.write_indexes()
@@ -345,6 +347,16 @@ class _Opening:
             recover.clear_producers(self.log)
             self.report.rebuilt.append(segment_name(offset, SNAPSHOT))
         return self.bases[0]
+
+    def _drop_snapshots_above(self, recovery_point: int) -> None:
+        """After a crash: what a snapshot above the recovery point knows may have been lost. A producer that repeats such a
+        batch would be told that it is there."""
+        lost = [offset for offset in self.snapshots if offset > recovery_point]
+        for offset in lost:
+            self.files.unlink(os.fsencode(self.directory / segment_name(offset, SNAPSHOT)))
+        if lost:
+            self.files.fsync_dir(os.fsencode(self.directory))
+        self.snapshots = [offset for offset in self.snapshots if offset <= recovery_point]
 
     def _drop_old_snapshots(self) -> None:
         """Keeps the two newest at or below the log end; one above it speaks of records that are gone."""

@@ -412,13 +412,16 @@ def test_producers_after_a_crash_are_those_before(folder):
     data = make_batch(log.log_end, 1, producer_id=99, epoch=0, sequence=1)
     log.append([data], 1)
     states = sorted(log.producer_states())
-    for recovery_point in (0, log.log_end - 2, log.log_end):
+    for recovery_point in (log.log_end - 2, log.log_end):
         again, _ = reopen(folder, recovery_point=recovery_point)
         assert sorted(again.producer_states()) == states
     damage(snapshot, 30)
     again, report = reopen(folder, recovery_point=log.log_end)
     assert sorted(again.producer_states()) == states
     assert report.rebuilt == [snapshot.name]
+    again, _ = reopen(folder, recovery_point=0)
+    assert sorted(again.producer_states()) == states
+    assert not snapshot.exists()  # it is above the recovery point: what it knows might have been lost
 
 
 def test_a_snapshot_of_lost_records_is_not_believed(folder):
@@ -433,8 +436,10 @@ def test_a_snapshot_of_lost_records_is_not_believed(folder):
 
 
 def test_old_snapshots_go(folder):
-    for _ in range(6):
-        log, _ = fill(folder, 3, close=True)
+    for i in range(6):
+        log, _ = reopen(folder, clean=True)
+        log.append([make_batch(log.log_end, 1, producer_id=9, epoch=0, sequence=i)], 1)
+        close_partition(log)
     log, _ = reopen(folder, clean=True)
     assert sorted(int(path.stem) for path in folder.glob("*" + SNAPSHOT))[-1] == log.log_end
     assert len(list(folder.glob("*" + SNAPSHOT))) == 2

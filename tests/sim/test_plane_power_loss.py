@@ -1,0 +1,227 @@
+"""Power cuts under the plane: what was acknowledged with sync_on_write is there afterwards (I1, I3, I16, I19).
+
+PLANE_SEEDS=17 python -m pytest tests/sim/test_plane_power_loss.py
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+
+import pytest
+
+from pyralog._speedups.faultfiles import FaultFiles
+from pyralog._speedups.producers import Producers
+from pyralog.records.batch import crc_ok, iterate_batches, iterate_records
+from pyralog.storage.log_config import LogConfig
+from pyralog.storage.recovery import open_partition
+from tests.speedups.plane_kit import PRODUCE, Rig, batch, produce_request
+
+SEEDS = 60
+CHUNK = 10
+ROUNDS = 3
+FAULTS = (("write", ".log"), ("sync", ".log"), ("sync_dir", ""), ("open", ".log"), ("write", ".index"), ("rename", ""))
+
+
+def chosen() -> list[list[int]]:
+    given = os.environ.get("PLANE_SEEDS")
+    if given is None:
+        return [list(range(at, at + CHUNK)) for at in range(0, SEEDS, CHUNK)]
+    low, _, high = given.partition("-")
+    return [[seed] for seed in range(int(low), int(high or low) + 1)]
+
+
+@pytest.mark.parametrize("seeds", chosen(), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_acknowledged_records_survive_power_cuts(quick_path, seeds):
+    for seed in seeds:
+        directory = quick_path / str(seed)
+        directory.mkdir()
+        run = Run(seed, directory)
+        try:
+            for _ in range(ROUNDS):
+                run.life()
+                run.power_cut()
+                run.recover()
+        except BaseException as error:
+            again = f"PLANE_SEEDS={seed} python -m pytest tests/sim/test_plane_power_loss.py"
+            error.add_note("\n".join([*run.story, again]))
+            raise
+        finally:
+            run.rig.close()
+        shutil.rmtree(directory)
+
+
+class Run:
+    """One node with one topic through several lives."""
+
+    def __init__(self, seed: int, directory) -> None:
+        self.rng = random.Random(seed)
+        self.directory = directory
+        self.files = FaultFiles(forgetful=True)
+        self.story: list[str] = []
+        self.partitions = range(self.rng.choice((1, 3)))
+        self.segment_bytes = self.rng.choice((300, 1_000, 1 << 20))
+        self.sync_on_write = self.rng.random() < 0.7
+        self.written: list[dict[int, bytes]] = [{} for _ in self.partitions]  # offset -> value, as the plane answered
+        self.promised = [0 for _ in self.partitions]  # every record below it must survive
+        self.holes: list[set[int]] = [set() for _ in self.partitions]  # lost before anybody was promised them
+        self.sequences = [[0] * 3 for _ in self.partitions]
+        self.epochs = [[0] * 3 for _ in self.partitions]
+        self.opened = [None for _ in self.partitions]
+        self.points = [0 for _ in self.partitions]
+        self.values = 0
+        self.rig: Rig | None = None
+
+    def life(self) -> None:
+        """Produces until it has had enough or a disk operation fails."""
+        rng = self.rng
+        how = rng.choice(({}, {"inline_sync": True}, {"cache_bytes": 500}, {"cache_ms": 1 << 30}))
+        self.rig = Rig(self.directory, self.files, sync_on_write=self.sync_on_write, **how)
+        self.story.append(f"a life with sync_on_write {self.sync_on_write}, {how}")
+        for p in self.partitions:
+            self.rig.partition(
+                "t", p, opened=self.opened[p], segment_bytes=self.segment_bytes, index_interval_bytes=100
+            )
+        self.rig.permit()
+        self.rig.turn()
+        if rng.random() < 0.6:
+            kind, suffix = rng.choice(FAULTS)
+            after = rng.randrange(60)
+            self.files.fail(kind, errno=rng.choice((errno.EIO, errno.ENOSPC)), after=after, suffix=suffix)
+            self.story.append(f"{kind} of *{suffix} fails after {after} more")
+        client = self.rig.connect()
+        for _ in range(rng.randrange(1, 80)):
+            self.produce(client)
+            if self.rig.engine.failure and rng.random() < 0.5:
+                break
+            if rng.random() < 0.1:
+                self.checkpoint()
+
+    def produce(self, client) -> None:
+        """A few requests in one cycle, of several partitions each."""
+        sent = []
+        frames = b""
+        for _ in range(self.rng.choice((1, 1, 3))):
+            chosen = self.rng.sample(list(self.partitions), self.rng.randint(1, len(self.partitions)))
+            batches = {p: self.batch(p) for p in chosen}
+            message = produce_request({"t": {p: data for p, (data, *_) in batches.items()}}, self.rng.choice((1, -1)))
+            frames += client.frame(PRODUCE, 9, message)
+            sent.append(batches)
+        client.raw(frames)
+        for batches, answer in zip(sent, client.take(), strict=True):
+            for result in answer.responses[0].partition_responses:
+                p = result.index
+                _, values, id = batches[p]
+                if result.error_code == 0:
+                    for i, value in enumerate(values):
+                        self.written[p][result.base_offset + i] = value
+                    if self.sync_on_write:
+                        self.promised[p] = max(self.promised[p], result.base_offset + len(values))
+                elif id is not None:
+                    assert result.error_code in (56, 45), result
+                else:
+                    assert result.error_code == 56
+
+    def batch(self, p: int) -> tuple[bytes, list[bytes], int | None]:
+        n = self.rng.choice((1, 2, 4))
+        self.values += 1
+        value = b"%d." % self.values + bytes(self.rng.choice((0, 50, 700)))
+        if self.rng.random() < 0.4:
+            return batch(n, value=value, timestamp=self.values), [value] * n, None
+        id = self.rng.randrange(3)
+        if self.rng.random() < 0.1:
+            self.epochs[p][id] += 1
+            self.sequences[p][id] = 0
+        sequence = self.sequences[p][id]
+        self.sequences[p][id] += n
+        data = batch(n, value=value, timestamp=self.values, producer_id=id, epoch=self.epochs[p][id], sequence=sequence)
+        return data, [value] * n, id
+
+    def checkpoint(self) -> None:
+        """The recovery point that the node writes down now and then: what is synced."""
+        for p in self.partitions:
+            synced = self.rig.handle("t", p).snapshot()[5]
+            self.points[p] = synced
+            self.promised[p] = max(self.promised[p], synced)
+
+    def power_cut(self) -> None:
+        """Nothing reaches the disk any more, and some of what was not synced is gone."""
+        self.files.heal()
+        for kind in ("write", "sync", "sync_dir", "truncate", "rename", "unlink", "allocate"):
+            self.files.fail(kind, times=-1)
+        self.ends = [self.rig.end("t", p) for p in self.partitions]
+        self.opened = [None for _ in self.partitions]
+        self.rig.close()
+        self.rig.partitions.clear()
+        self.files.heal()
+        seed = self.rng.choice((None, self.rng.randrange(1 << 30)))
+        self.story.append(f"power cut with seed {seed}, log ends {self.ends}, promised {self.promised}")
+        self.files.power_loss(seed=seed)
+        assert self.files.broken == []
+
+    def recover(self) -> None:
+        for p in self.partitions:
+            point = self.rng.choice((0, self.points[p]))
+            config = LogConfig(segment_bytes=self.segment_bytes, index_interval_bytes=100)
+            opened = open_partition(
+                self.directory / f"t-{p}", config=config, recovery_point=point, files=self.files, now_ms=1
+            )
+            self.story.append(f"t-{p} recovered from {point} to {opened.log_end}")
+            assert opened.log_end >= self.promised[p]
+            self.look_at(p, opened)
+            self.opened[p] = opened
+            # Records behind the new end are gone, and their offsets will be given out again.
+            self.written[p] = {at: value for at, value in self.written[p].items() if at < opened.log_end}
+            self.points[p] = min(self.points[p], opened.log_end)
+
+    def lost(self, p: int, first: int, after: int) -> None:
+        """These offsets cannot be read: nobody may have been promised them."""
+        for offset in range(first, after):
+            assert offset >= self.promised[p] or offset in self.holes[p], f"{offset} is lost"
+            self.holes[p].add(offset)
+
+    def look_at(self, p: int, opened) -> None:
+        """Every record is where the plane said, whole, without a gap; the producers are those that the records tell."""
+        table = Producers()
+        at = opened.log_start
+        assert at == 0
+        while at < opened.log_end:
+            try:
+                piece = opened.read(at)
+            except ValueError:  # recovery found nothing readable here
+                self.lost(p, at, at + 1)
+                at += 1
+                continue
+            if not piece:
+                break
+            for header, raw in iterate_batches(piece):
+                assert crc_ok(raw)
+                self.lost(p, at, header.base_offset)
+                for record in iterate_records(raw):
+                    expected = self.written[p].get(record.offset)
+                    assert expected in (None, record.value), f"another record at {record.offset}"
+                    self.written[p][record.offset] = record.value  # refused with an error, and written all the same
+                if header.producer_id >= 0:
+                    note(table, header)
+                at = header.last_offset + 1
+        self.lost(p, at, opened.log_end)
+        for base, _, size, *_ in opened.segments():
+            assert size == 0 or base < at, "what lies behind a hole is not served"
+        assert sorted(opened.producer_states()) == sorted(table.states())
+        for id, epoch, last, _ in table.states():
+            self.epochs[p][id], self.sequences[p][id] = epoch, last + 1
+
+
+def note(table: Producers, header) -> None:
+    table.append(
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+        header.base_sequence + header.last_offset_delta,
+        header.base_offset,
+        header.last_offset,
+        header.max_timestamp,
+        1,
+    )
