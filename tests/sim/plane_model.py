@@ -351,7 +351,7 @@ class Model:
             items = [known[(session.first + i) % len(known)].item for i in range(len(known))]
         elif not full:
             items = []
-        results, found, failed = self.search(items, request)
+        results, found, failed = self.search(items, request, again=again)
         if found >= request.min_bytes or failed or request.max_wait_ms <= 0 or not items:
             self.answer(connection, version, request, items, results, session, session_id, full)
             return
@@ -362,7 +362,7 @@ class Model:
             self.orders,
             request.min_bytes - found,
             session_id,
-            [(item.topic, item.partition) for item in items],
+            [key for item in items if (key := (item.topic, item.partition)) in self.partitions],
         )
 
     def update(self, session: Session, items: list[Item]) -> None:
@@ -392,8 +392,10 @@ class Model:
             return 0, None
         return 0, session
 
-    def search(self, items: list[Item], request: FetchRequest) -> tuple[list[tuple[int, int, int, bytes]], int, bool]:
-        """For each item (error, high watermark, log start, records)."""
+    def search(
+        self, items: list[Item], request: FetchRequest, *, again: bool
+    ) -> tuple[list[tuple[int, int, int, bytes]], int, bool]:
+        """For each item (error, high watermark, log start, records); bytes found; whether an error ends the wait."""
         found = 0
         failed = False
         results = []
@@ -413,10 +415,10 @@ class Model:
                     error = 1
                 elif room > 0 or found == 0:
                     data = partition.read(item.offset, max(room, 0), found == 0)
-            failed = failed or error != 0
+            failed = failed or (error != 0 and (again or error not in (3, 100)))
             found += len(data)
             results.append((error, end, start, data))
-        return results, found, failed
+        return results, found, failed or all(result[0] for result in results)
 
     def unknown_topic(self, item: Item) -> int:
         return 3 if item.entry.topic else 100

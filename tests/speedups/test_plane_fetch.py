@@ -236,13 +236,14 @@ def test_denied(rig):
     assert (got.error_code, got.high_watermark, got.records) == (29, -1, b"")
 
 
-@pytest.mark.parametrize("version", [7, 14])
+@pytest.mark.parametrize("version", [4, 7, 14])
 def test_followers_are_refused(rig, version):
     rig.topic()
     client = rig.connect()
     key = "t" if version < 13 else rig.ids["t"]
-    answer = client.ask(FETCH, version, fetch_request({key: {0: 0}}, replica_id=1))
-    assert (answer.error_code, answer.responses) == (42, [])
+    answer = client.ask(FETCH, version, fetch_request({key: {0: 0}}, replica_id=1, max_wait_ms=100_000))
+    assert answer.error_code == 0
+    assert [one.error_code for topic in answer.responses for one in topic.partitions] == [6]
 
 
 @pytest.mark.parametrize("version", [15, 17])
@@ -253,10 +254,36 @@ def test_followers_by_the_tagged_field_are_refused(rig, version):
     client = rig.connect()
     message = fetch_request({rig.ids["t"]: {0: 0}})
     message.replica_state = FetchRequestReplicaState(replica_id=2, replica_epoch=9)
-    assert client.ask(FETCH, version, message).error_code == 42
+    answer = client.ask(FETCH, version, message)
+    assert [one.error_code for topic in answer.responses for one in topic.partitions] == [6]
 
 
 # --- long polls ---
+
+
+@pytest.mark.parametrize("version", [4, 12])
+def test_an_unknown_topic_does_not_cut_the_wait_of_the_others_short(rig, version):
+    """A consumer of two topics, one of which was deleted, must not ask again without pause."""
+    rig.topic()
+    client, writer = rig.connect(), rig.connect()
+    client.send(FETCH, version, fetch_request({"t": {0: 0, 9: 0}, "gone": {0: 0}}, max_wait_ms=100_000))
+    (forwarded,) = rig.forwarded()
+    rig.engine.resubmit(forwarded.token, forwarded.frame)
+    rig.turn()
+    assert client.take() == []
+    assert writer.produce(batch()).error_code == 0
+    (answer,) = client.take()
+    errors = {
+        (topic.topic, one.partition_index): one.error_code for topic in answer.responses for one in topic.partitions
+    }
+    assert errors == {("t", 0): 0, ("t", 9): 3, ("gone", 0): 3}
+
+
+def test_nothing_but_unknown_topics_is_answered_at_once(rig):
+    rig.topic()
+    client = rig.connect()
+    answer = client.ask(FETCH, 12, fetch_request({"t": {9: 0}}, max_wait_ms=100_000))
+    assert answer.responses[0].partitions[0].error_code == 3
 
 
 def test_an_append_wakes_a_waiting_fetch(rig):

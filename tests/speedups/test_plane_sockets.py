@@ -297,6 +297,24 @@ def test_a_peer_that_goes_away_while_it_waits(listening):
     assert rig.counter("parked") == rig.counter("open_connections") == 0
 
 
+def test_a_peer_that_goes_away_while_it_waits_with_requests_behind(listening):
+    """A wait may be as long as a client likes: its end is seen though nothing more is read of it."""
+    rig = listening()
+    peer = rig.peer()
+    for wait_ms in (100_000, 0):
+        peer.ask(FETCH, 12, fetch_request({"t": {0: 0}}, max_wait_ms=wait_ms))
+    for _ in range(5):
+        rig.engine.cycle(5)
+    peer.ask(FETCH, 12, fetch_request({"t": {0: 0}}))
+    for _ in range(5):
+        rig.engine.cycle(5)
+    assert rig.counter("parked") == 1
+    peer.socket.close()
+    for _ in range(10):
+        rig.engine.cycle(5)
+    assert rig.counter("parked") == rig.counter("open_connections") == 0
+
+
 @pytest.mark.parametrize(
     "first",
     [b"GET /health HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\nbody", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],

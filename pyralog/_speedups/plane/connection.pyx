@@ -142,18 +142,26 @@ cdef void connection_destroy(Engine* e, Connection* c) noexcept nogil:
     e.n_free += 1
 
 
-cdef void connection_interest(Engine* e, Connection* c, bint reading, bint writing) noexcept nogil:
-    """What epoll shall report; a system call only when it changes."""
+cdef void watch(Engine* e, Connection* c) noexcept nogil:
+    """Tells epoll. Of a connection that waits for records the end is of interest even while it is not read: the wait may
+    be as long as the client likes."""
     cdef epoll_event event
-    if c.fd < 0 or (reading == c.reading and writing == c.writing):
-        c.reading = reading
-        c.writing = writing
-        return
-    c.reading = reading
-    c.writing = writing
-    event.events = (EPOLLIN | EPOLLRDHUP if reading else 0) | (EPOLLOUT if writing else 0)
+    event.events = EPOLLOUT if c.writing else 0
+    if c.reading:
+        event.events |= EPOLLIN | EPOLLRDHUP
+    elif c.parked.active:
+        event.events |= EPOLLRDHUP
     event.data.u64 = <uint64_t>c.generation << 32 | c.index
     epoll_ctl(e.epoll, EPOLL_CTL_MOD, c.fd, &event)
+
+
+cdef void connection_interest(Engine* e, Connection* c, bint reading, bint writing) noexcept nogil:
+    """What epoll shall report; a system call only when it changes."""
+    cdef bint same = reading == c.reading and writing == c.writing
+    c.reading = reading
+    c.writing = writing
+    if c.fd >= 0 and not same:
+        watch(e, c)
 
 
 cdef int connection_handover(Engine* e, Connection* c, const uint8_t* data, int64_t size) noexcept nogil:
@@ -349,6 +357,8 @@ cdef int park(Engine* e, Connection* c, const uint8_t* frame, int64_t size) noex
     c.parked.active = True
     c.parked.woken = False
     c.blocked = True
+    if c.fd >= 0 and not c.reading:
+        watch(e, c)
     return 0
 
 

@@ -234,7 +234,9 @@ cdef void socket_event(Engine* e, uint64_t tag, uint32_t what) noexcept nogil:
         return
     if what & EPOLLOUT:
         touch(e, c)         # sent at the end of the cycle: answers in its output may still wait for this cycle's write
-    if what & (EPOLLIN | EPOLLRDHUP) and not c.dead:
+    if what & EPOLLRDHUP and c.parked.active and not c.reading:
+        run_parked(e, c, True)      # its client is gone, but has left requests behind the one that waits
+    elif what & (EPOLLIN | EPOLLRDHUP) and not c.dead:
         connection_read(e, c)
 
 

@@ -24,7 +24,7 @@ from pyralog._speedups.plane.session cimport (
 )
 from pyralog._speedups.plane.state cimport (
     DENY_READ, E_CORRUPT_MESSAGE, E_FENCED_LEADER_EPOCH, E_FETCH_SESSION_ID_NOT_FOUND, E_FETCH_SESSION_TOPIC_ID_ERROR, E_INVALID_FETCH_SESSION_EPOCH,
-    E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NONE, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE,
+    E_KAFKA_STORAGE_ERROR, E_NONE, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE,
     E_TOPIC_AUTHORIZATION_FAILED, E_UNKNOWN_LEADER_EPOCH, E_UNKNOWN_TOPIC_ID, E_UNKNOWN_TOPIC_OR_PARTITION,
     FORWARD_TOPIC, JOB_WARM, PERMIT_READ,
     Connection, Engine, Job, Partition, Session, SessionItem, Topic,
@@ -82,6 +82,7 @@ ctypedef struct Plan:
     int32_t n_items
     int64_t bytes               # found
     bint any_error
+    bint urgent                 # an error that is told at once, or nothing to wait for
     Item* cold                  # the item whose pages are missing
     Cursor forgotten            # where the forgotten topics begin
     bint unpermitted
@@ -383,7 +384,7 @@ cdef int16_t admit(Engine* e, Connection* c, Request* r, const Plan* plan, Item*
     item.p = topic_partition(item.topic, item.partition)
     if item.p == NULL or (permits & PERMIT_READ == 0 and not plan.again):
         return E_UNKNOWN_TOPIC_OR_PARTITION
-    if not item.p.leading:
+    if not item.p.leading or plan.replica_id >= 0:      # followers fetch on the peer port
         return E_NOT_LEADER_OR_FOLLOWER
     item.hw = item.p.hw
     item.start = item.p.log.start
@@ -420,12 +421,20 @@ cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogi
         plan.bytes += item.slice.length
 
 
+cdef inline bint is_permanent(int16_t error) noexcept nogil:
+    """Told along with the rest, but no reason to cut the wait of the others short: a consumer of several topics, one of
+    which is gone, would ask again and again."""
+    return error == E_UNKNOWN_TOPIC_OR_PARTITION or error == E_UNKNOWN_TOPIC_ID or error == E_TOPIC_AUTHORIZATION_FAILED
+
+
 cdef void search(Engine* e, Connection* c, Request* r, Plan* plan, bint blocking) noexcept nogil:
     """Fills in the outcome of every item; stops at the first whose pages are missing."""
     cdef int32_t i
+    cdef int32_t failed = 0
     cdef Item* item
     plan.bytes = 0
     plan.any_error = False
+    plan.urgent = False
     plan.cold = NULL
     if plan.max_bytes > e.limits.fetch_max_bytes:
         plan.max_bytes = e.limits.fetch_max_bytes
@@ -442,7 +451,10 @@ cdef void search(Engine* e, Connection* c, Request* r, Plan* plan, bint blocking
             if plan.cold != NULL:
                 return
         if item.error != 0:
+            failed += 1
             plan.any_error = True
+            plan.urgent = plan.urgent or plan.again or not is_permanent(item.error)
+    plan.urgent = plan.urgent or failed == plan.n_items
 
 
 # --- waiting ---
@@ -658,8 +670,6 @@ cdef int fetch_serve(Engine* e, Connection* c, Request* r, bint expired) noexcep
         e.counters.requests_fetch += 1
         c.parked.since_ns = 0
     open_session(e, c, r, &plan)
-    if plan.replica_id >= 0:
-        plan.error = E_INVALID_REQUEST          # followers fetch on the peer port
     if plan.error != 0:
         return answer(e, c, r, &plan)
     if plan.mode == INCREMENTAL and items_of_session(e, &plan) < 0:
@@ -667,7 +677,6 @@ cdef int fetch_serve(Engine* e, Connection* c, Request* r, bint expired) noexcep
     search(e, c, r, &plan, blocking)
     if plan.cold != NULL:
         return wait_for_pages(e, c, r, &plan)
-    if (plan.bytes >= plan.min_bytes or plan.any_error or expired or plan.max_wait_ms <= 0 or plan.n_items == 0
-            or e.draining):
+    if (plan.bytes >= plan.min_bytes or plan.urgent or expired or plan.max_wait_ms <= 0 or e.draining):
         return answer(e, c, r, &plan)
     return wait_for_records(e, c, r, &plan)

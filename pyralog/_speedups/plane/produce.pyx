@@ -9,7 +9,7 @@ from pyralog._speedups.batch cimport (
 from pyralog._speedups.cursor cimport (
     MAX_ELEMENTS, Cursor, Span, read_bytes, read_count, read_i16, read_i32, read_string, skip_tags, take,
 )
-from pyralog._speedups.endian cimport load16
+from pyralog._speedups.endian cimport load16, load32
 from pyralog._speedups.plane.buffers cimport (
     buffer_reserve, put_count, put_i16, put_i32, put_i64, put_i8, put_raw, put_string, put_uvarint,
 )
@@ -42,6 +42,8 @@ cdef enum:
     REFUSAL_SIZE = 2            # no batch is that short
     SMALLEST_TOPIC = 3          # bytes of an element: flexible, with nothing in it
     SMALLEST_PARTITION = 6
+    AT_LENGTH = 8               # in a batch
+    BATCH_PREFIX = 12           # what a batch's length does not count
 
 
 ctypedef struct Outcome:        # of one partition
@@ -171,8 +173,8 @@ cdef int check_batch(Engine* e, Partition* p, const Request* r, Span records, in
         return E_NOT_ENOUGH_REPLICAS
     if records.data == NULL:
         return E_INVALID_REQUEST
-    if records.size == 0:
-        return E_INVALID_RECORD
+    if records.size < BATCH_PREFIX or load32(records.data + AT_LENGTH) > records.size - BATCH_PREFIX:
+        return E_INVALID_RECORD         # no whole batch
     rc = batch_parse(records.data, records.size, info)
     if rc != 0:
         return rc
