@@ -312,7 +312,7 @@ class Run:
                     Sent(patched(good, 57, ">i", n + 1), error=87),
                     Sent(good + good, error=87),
                     Sent(batch(1, value=bytes(6_000)), error=10),
-                    Sent(good[:-1], error=2),
+                    Sent(good[:-1], error=87),
                 )
             )
         if rng.random() < 0.1:
