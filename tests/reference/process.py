@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 HOST = "127.0.0.1"
+FIRST_PORT = 10_000
 
 # The broker dies with the thread that started it, even when a test run is killed outright. (Linux's util-linux; execs.)
 TIED_TO_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
@@ -26,10 +28,26 @@ class BrokerFailed(RuntimeError):
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free a moment ago, and that the system gives to no outgoing connection.
+
+    A client that reconnects to a dead broker on one of those ports may connect to itself, and keep the port from it.
+    """
+    dice = secrets.SystemRandom()
+    while True:
+        port = dice.randrange(FIRST_PORT, max(outgoing_ports(), 2 * FIRST_PORT))
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+
+
+def outgoing_ports() -> int:
+    """The first of the ports that outgoing connections get."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return 32768
 
 
 def port_open(port: int) -> bool:
