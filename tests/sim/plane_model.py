@@ -282,8 +282,9 @@ class Model:
                 elif partition is None:
                     result = 3, -1, -1
                 else:
+                    before = len(partition.pending)
                     result = partition.produce(sent, request.acks)
-                    if partition.pending:
+                    if len(partition.pending) > before:
                         connection.produced = True
                         if (name, data.index) not in self.dirty:
                             self.dirty.append((name, data.index))
@@ -330,7 +331,7 @@ class Model:
             session = self.sessions.get(session_id)
             if session_id and session is None:
                 error = 70
-            full = version < 7 or request.session_epoch <= 0
+            full = session is None or request.session_epoch <= 0
         elif version < 7 or request.session_epoch in (0, -1):
             if version >= 7:
                 self.sessions.pop(request.session_id, None)

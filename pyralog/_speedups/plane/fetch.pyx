@@ -310,8 +310,7 @@ cdef void continue_session(Engine* e, Connection* c, Request* r, Plan* plan) noe
     if plan.session.n_items == 0:
         session_remove(e, plan.session.id)
         plan.session = NULL
-        plan.mode = SESSIONLESS
-        plan.n_items = 0
+        plan.mode = SESSIONLESS             # what the request itself names is served all the same
 
 
 cdef void open_session(Engine* e, Connection* c, Request* r, Plan* plan) noexcept nogil:
