@@ -94,7 +94,7 @@ def produce_acks(ctx: Context) -> object:
             client.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
         last = write(ctx, topic, [b"a", b"b", b"c"], acks=acks, enable_idempotence=False)[-1]
         equal([record.value for record in read(ctx, topic, 3)], [b"a", b"b", b"c"])
-        result[str(acks)] = last.offset
+        result[str(acks)] = last.offset if acks else None  # without an answer the client makes one up
     return result
 
 
