@@ -67,7 +67,10 @@ def run(config: Config) -> int:
 
 
 def bind_listeners(listeners: tuple[Listener, ...]) -> list[tuple[socket.socket, Listener]]:
-    """Sockets bound to the client ports, and the listeners with the ports they really got. Nothing listens yet."""
+    """Sockets bound to the client ports, and the listeners with the ports they really got. Nothing listens yet.
+
+    What cannot be bound is an OSError whose file name is the address.
+    """
     bound: list[tuple[socket.socket, Listener]] = []
     try:
         for listener in listeners:
@@ -81,10 +84,10 @@ def bind_listeners(listeners: tuple[Listener, ...]) -> list[tuple[socket.socket,
             sock.bind((listener.listen.host, listener.listen.port))
             port = int(sock.getsockname()[1])
             bound[-1] = (sock, listener._replace(listen=Address(listener.listen.host, port)))
-    except OSError:
+    except OSError as error:
         for sock, _ in bound:
             sock.close()
-        raise
+        raise OSError(error.errno, error.strerror, str(listener.listen)) from error
     return bound
 
 

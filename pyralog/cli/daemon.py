@@ -132,7 +132,10 @@ def _run(config: Config) -> int:
             from pyralog.cli.ports import in_use_hint
 
             hint = in_use_hint(config)
-        click.echo(f"pyralog: {error.strerror or error}{hint}", err=True)
+        elif error.errno == errno.EADDRNOTAVAIL:
+            hint = "\n  This machine has no such address; to be reached from elsewhere, listen on 0.0.0.0."
+        where = "" if error.filename is None else f"{error.filename}: "
+        click.echo(f"pyralog: {where}{error.strerror or error}{hint}", err=True)
     return EXIT_FAILED
 
 

@@ -201,3 +201,9 @@ def test_listeners_are_bound_together_or_not_at_all() -> None:
     with pytest.raises(OSError, match="in use"):
         bind_listeners((Listener("B", Address("127.0.0.1", 0)), listener))
     first.close()
+
+
+def test_an_address_that_cannot_be_bound_is_named() -> None:
+    with pytest.raises(OSError, match="Cannot assign") as caught:
+        bind_listeners((Listener("A", Address("192.0.2.1", 19092)),))
+    assert caught.value.filename == "192.0.2.1:19092"

@@ -167,6 +167,21 @@ def test_a_port_in_use_names_its_owner(invoke: Invoke, runs: list[Any]) -> None:
     assert "--set network.listen_address=" in result.stderr
 
 
+def test_what_could_not_be_opened_or_bound_is_named(invoke: Invoke, runs: list[Any]) -> None:
+    import errno
+
+    def fail(_: Any) -> int:
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address", "192.0.2.1:9092")
+
+    runs.append(fail)
+    result = invoke()
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "pyralog: 192.0.2.1:9092: Cannot assign requested address\n"
+        "  This machine has no such address; to be reached from elsewhere, listen on 0.0.0.0.\n"
+    )
+
+
 def test_a_disk_error_is_said_in_one_line(invoke: Invoke, runs: list[Any]) -> None:
     def fail(_: Any) -> int:
         raise StorageError("open", "/data/meta", 5)
