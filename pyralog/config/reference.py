@@ -142,6 +142,8 @@ def _environment() -> str:
 
 def main() -> None:
     """Write the page; with an argument, to that file."""
+    if any(word.startswith("-") for word in sys.argv[1:]):
+        raise SystemExit("python -m pyralog.config.reference [FILE]")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
     target.write_text(page(), encoding="utf-8")
 
