@@ -521,3 +521,19 @@ def test_preallocated_blocks_are_not_seen_and_are_given_back(rigs, files):
     assert files.counts["allocate"] > 0
     closed = sorted((rig.directory / "t-0").glob("*.log"))[0]
     assert closed.stat().st_blocks * 512 <= closed.stat().st_size + 8192
+
+
+def test_a_data_directory_with_a_long_path(rigs, tmp_path, files):
+    """Longer than names of index and snapshot files may not be: they were cut short, and index files became strays."""
+    deep = tmp_path
+    while len(str(deep)) < 700:
+        deep = deep / ("d" * 100)
+    deep.mkdir(parents=True)
+    rig = rigs(files, directory=deep, sync_on_write=True)
+    rig.topic(segment_bytes=1_000, index_interval_bytes=100)
+    client = rig.connect()
+    for i in range(40):
+        assert client.produce(batch(producer_id=1, epoch=0, sequence=i)).base_offset == i
+    names = {path.suffix for path in (deep / "t-0").iterdir()}
+    assert names == {".log", ".index", ".timeindex", ".snapshot"}
+    assert rig.handle().snapshot()[5] == 40

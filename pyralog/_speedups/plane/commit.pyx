@@ -11,7 +11,7 @@ from pyralog._speedups.plane.partition cimport close_idle
 from pyralog._speedups.plane.ring cimport free_job, histogram_add, post_event, run_job, submit_job
 from pyralog._speedups.plane.state cimport (
     E_KAFKA_STORAGE_ERROR, EVENT_DONE, EVENT_FAILED, EVENT_ROLLED,
-    JOB_INDEX, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
+    JOB_INDEX, JOB_PATH, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
     Answer, Connection, Engine, Job, Partition, Poll, Waiter,
 )
 from pyralog._speedups.producers cimport producers_dump
@@ -164,8 +164,8 @@ cdef void index_write(Engine* e, Partition* p, Segment* segment) noexcept nogil:
         p.uses -= 1
         free_job(job)
         return
-    segment_path(p.log, segment, ".index", job.path, 512)
-    segment_path(p.log, segment, ".timeindex", job.path + 512, 512)
+    segment_path(p.log, segment, ".index", job.path, JOB_PATH)
+    segment_path(p.log, segment, ".timeindex", job.path + JOB_PATH, JOB_PATH)
     job.segment = segment
     segment.refs += 1
     p.indexing = True
@@ -185,8 +185,8 @@ cdef void snapshot_write(Engine* e, Partition* p) noexcept nogil:
         p.uses -= 1
         free_job(job)
         return
-    segment_path(p.log, active, ".snapshot", job.path, 512)
-    segment_path(p.log, active, ".snapshot.tmp", job.path + 512, 512)
+    segment_path(p.log, active, ".snapshot", job.path, JOB_PATH)
+    segment_path(p.log, active, ".snapshot.tmp", job.path + JOB_PATH, JOB_PATH)
     submit_job(e, &e.sync_queue, job)
 
 

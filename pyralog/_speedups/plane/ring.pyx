@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from pyralog._speedups.fileops cimport FileOps, iovec
 from pyralog._speedups.plane.state cimport (
-    JOB_INDEX, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
+    JOB_INDEX, JOB_PATH, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
     Command, Engine, Event, Histogram, Job, JobQueue, Partition, pthread_cond_t, pthread_mutex_t,
 )
 
@@ -225,17 +225,17 @@ cdef int append_file(const FileOps* ops, const char* path, const uint8_t* data, 
 
 
 cdef int run_index(const FileOps* ops, Job* job) noexcept nogil:
-    """The .index path is in job.path, the .timeindex path behind it at byte 512."""
+    """The .index path is in job.path, the .timeindex path behind it at JOB_PATH."""
     cdef int rc = append_file(ops, job.path, job.delta.offsets, job.delta.offsets_size, job.delta.offsets_position)
     if rc == 0:
-        rc = append_file(ops, job.path + 512, job.delta.times, job.delta.times_size, job.delta.times_position)
+        rc = append_file(ops, job.path + JOB_PATH, job.delta.times, job.delta.times_size, job.delta.times_position)
     return rc
 
 
 cdef int run_snapshot(const FileOps* ops, Job* job) noexcept nogil:
-    """Written beside its name (job.path + 512), synced, then renamed to job.path."""
+    """Written beside its name (job.path + JOB_PATH), synced, then renamed to job.path."""
     cdef int rc
-    cdef int fd = ops.open(ops.ctx, job.path + 512, O_WRONLY | O_CREAT | O_TRUNC, DEF_MODE)
+    cdef int fd = ops.open(ops.ctx, job.path + JOB_PATH, O_WRONLY | O_CREAT | O_TRUNC, DEF_MODE)
     if fd < 0:
         return fd
     rc = write_all(ops, fd, job.data, job.size, 0)
@@ -243,7 +243,7 @@ cdef int run_snapshot(const FileOps* ops, Job* job) noexcept nogil:
         rc = ops.fdatasync(ops.ctx, fd)
     ops.close(ops.ctx, fd)
     if rc == 0:
-        rc = ops.rename(ops.ctx, job.path + 512, job.path)
+        rc = ops.rename(ops.ctx, job.path + JOB_PATH, job.path)
     return rc
 
 

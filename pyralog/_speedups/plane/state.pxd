@@ -364,6 +364,8 @@ cdef enum:
     JOB_WARM = 5                # bring pages into the cache
     JOB_WRITEBACK = 6           # begin writing a segment's dirty pages, without waiting
 
+    JOB_PATH = 4096             # PATH_MAX
+
 
 ctypedef struct Job:
     int32_t kind
@@ -376,7 +378,7 @@ ctypedef struct Job:
     uint8_t* data               # owned
     int64_t size
     IndexDelta delta
-    char path[1024]
+    char path[8192]             # the second of two paths begins at JOB_PATH
     uint32_t connection         # whose request waits for it
     uint64_t sequence
     int32_t result              # 0 or -errno
