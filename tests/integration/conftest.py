@@ -52,10 +52,11 @@ def make_broker(data_dir: Path, settings: dict[str, object] | None = None, **opt
     """A broker that is not started yet; `settings` are Pyralog's keys."""
     settings = dict(settings or {})
     if KIND == "kafka":
-        known = {"storage.segment_config.sync_on_write": lambda on: {"log.flush.interval.messages": 1} if on else {}}
         translated: dict[str, object] = {}
-        for key, value in settings.items():
-            translated |= known[key](value)
+        if settings.pop("storage.segment_config.sync_on_write", False):
+            translated["log.flush.interval.messages"] = 1
+        settings.pop("network.handshake_timeout_ms", None)  # Kafka has none
+        assert not settings, f"no Kafka setting is known for {settings}"
         return Kafka(data_dir=data_dir, settings=translated, **options)
     env = {"PYTHONPATH": str(ROOT), "KAFKA_LOG_RETENTION_MS": "-1", **options.pop("env", {})}
     return Pyralog(data_dir=data_dir, settings=settings, env=env, **options)
