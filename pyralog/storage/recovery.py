@@ -38,6 +38,8 @@ _NO_LIMIT = 1 << 61
 _INDEX_ENTRY = 16
 _COPY_BYTES = 1 << 20
 _SNAPSHOTS_KEPT = 2
+_BATCH_OVERHEAD = 12  # offset and length, which the length does not count
+_BATCHES_WITHOUT_ENTRY = 1000
 
 
 @dataclass(slots=True)
@@ -203,12 +205,28 @@ class _Opening:
         next_offset = self.bases[i] if last else self.bases[i + 1]
         offset_bytes, time_bytes = self._size(i, INDEX), self._size(i, TIMEINDEX)
         # A closed segment ends its time index with its maximum: an empty one was lost, or no record has a time.
-        missing = not last and size > 0 and (time_bytes == 0 or (offset_bytes == 0 and size > 4 * self.interval_bytes))
+        missing = not last and size > 0 and (time_bytes == 0 or (offset_bytes == 0 and self._wants_entries(i, size)))
         torn = bool(offset_bytes % _INDEX_ENTRY or time_bytes % _INDEX_ENTRY)
         entries = (0, 0) if missing or torn else (offset_bytes // _INDEX_ENTRY, time_bytes // _INDEX_ENTRY)
         whole = recover.attach(self.log, self.bases[i], next_offset, size, *entries)
         if clean and not last and (missing or torn or not whole):
             self._rebuild(i)
+
+    def _wants_entries(self, i: int, size: int) -> bool:
+        """Whether a batch begins so far behind the start of the file that the index must have an entry."""
+        if size <= 4 * self.interval_bytes:
+            return False
+        fd = self.files.open(os.fsencode(self.directory / segment_name(self.bases[i], LOG)), os.O_RDONLY)
+        try:
+            position = 0
+            for _ in range(_BATCHES_WITHOUT_ENTRY):
+                head = self.files.pread(fd, _BATCH_OVERHEAD, position)
+                position += _BATCH_OVERHEAD + max(0, int.from_bytes(head[8:], "big", signed=True))
+                if position >= size or position > self.interval_bytes:
+                    break
+            return position < size
+        finally:
+            self.files.close(fd)
 
     def _tail_is_whole(self, i: int) -> bool:
         """True when headers lead from the last index entry exactly to the end of the file."""

@@ -402,6 +402,23 @@ def test_indexes_not_yet_written_are_completed(folder):
         assert again.locate_time(i)[0] == log.locate_time(i)[0]
 
 
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("first", [(), (10, 20)])
+def test_large_batches_need_no_index_entries(folder, clean, first):
+    """A closed segment without entries is whole when no batch of it begins where there would be one."""
+    log = open_partition(folder, config=CONFIG, now_ms=0)
+    for size in (*first, 3500, 5000, 3900, 10):
+        log.append([make_batch(log.log_end, 1, value=b"v" * size)], 9)
+    close_partition(log)
+    assert len(bases(folder)) == 4
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    log, report = reopen(folder, clean=clean, recovery_point=log.log_end)
+    assert report.quiet
+    if clean:
+        assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert log.log_end == 4 + len(first)
+
+
 def test_producers_after_a_crash_are_those_before(folder):
     """I19, with the newest good snapshot in the middle of the log, and damaged ones after it."""
     log, _ = fill(folder, 20, close=True)
