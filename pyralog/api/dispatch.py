@@ -142,10 +142,12 @@ class Dispatcher:
         try:
             self._services.scope.start(self._wait(api, request, context, pending), name=f"api {api.name}")
         except RuntimeError:
-            # The node is stopping; nobody will ever await this.
+            # The node is stopping; nobody will ever await this, and its clients are about to find another node.
             if inspect.iscoroutine(pending):
                 pending.close()
-            raise
+            log.debug("%s v%d from %s came during the stop", api.name, context.version, context.peer)
+            self._services.plane.close(context.token)
+            return
         self.stats.waiting += 1
 
     async def _wait(self, api: Api, request: Any, context: Context, pending: Awaitable[Any]) -> None:

@@ -195,13 +195,14 @@ async def test_failure_that_fails_itself_closes(node: Node, caplog: pytest.LogCa
     assert "ArithmeticError" in caplog.text
 
 
-async def test_request_after_the_stop_closes(node: Node) -> None:
+async def test_request_after_the_stop_closes(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     async def wait() -> Any:
         return m.MetadataResponse()
 
     serve(node, lambda request, context: wait())
     await node.services.scope.close()
     assert node.plane.closed == [node.post(3, 13, METADATA)]
+    assert caplog.records == []
 
 
 async def test_failure_without_a_place_for_it_closes(node: Node) -> None:
