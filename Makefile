@@ -31,7 +31,9 @@ fuzz: build
 
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[test]'
+# The build's own tools first: were they newer than the C files they made, everything would be built a second time.
+	$(BIN)/pip install -q 'setuptools>=77' 'cython>=3.1'
+	$(BIN)/pip install -q --no-build-isolation -e '.[test]'
 	@touch $@
 
 clean:
