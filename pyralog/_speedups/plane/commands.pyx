@@ -6,11 +6,8 @@ from libc.string cimport memcpy
 
 from pyralog._speedups.batch cimport BatchInfo, batch_assign, batch_crc_ok, batch_parse
 from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
-from pyralog._speedups.plane.commit cimport (
-    NOBODY, partition_fail_waiters, partition_unused, partition_wake_all, retire, roll, write_dirty,
-)
+from pyralog._speedups.plane.commit cimport retire, roll, write_dirty
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
-from pyralog._speedups.plane.gate cimport touch
 from pyralog._speedups.plane.partition cimport (
     partition_answer, partition_attach, partition_detach, partition_enqueue, permit_set, topic_by_name, topic_obtain,
 )
@@ -25,6 +22,7 @@ from pyralog._speedups.plane.state cimport (
     EVENT_DETACHED, EVENT_DONE,
     Command, Connection, Engine, Partition, Settings, StaticAnswer, Topic,
 )
+from pyralog._speedups.plane.waiters cimport NOBODY, partition_fail_waiters, partition_unused, partition_wake_all
 from pyralog._speedups.producers cimport ProducerState, producers_count, producers_expire, producers_states
 from pyralog._speedups.segment cimport (
     BatchRef, LogConfig, LogSlice, Segment, log_locate_time, log_set_start, segment_release,

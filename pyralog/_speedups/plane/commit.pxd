@@ -1,22 +1,8 @@
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t
 
-from pyralog._speedups.plane.state cimport Engine, Job, Partition
+from pyralog._speedups.plane.state cimport Engine, Partition
 
-cdef enum:
-    NOBODY = 0xFFFFFF           # Answer.connection of an append that Python asked for; `answer` is its cookie
-
-cdef inline bint waits_for_sync(const Engine* e, const Partition* p) noexcept nogil:
-    return e.limits.sync_on_write or e.limits.inline_sync or p.settings.flush_messages == 1
-
-cdef void engine_fail(Engine* e, Partition* p, int32_t error) noexcept nogil
+cdef int roll(Engine* e, Partition* p) noexcept nogil
 cdef void write_dirty(Engine* e) noexcept nogil
 cdef void flush(Engine* e) noexcept nogil
-cdef int roll(Engine* e, Partition* p) noexcept nogil
-cdef void sync_if_due(Engine* e) noexcept nogil
-cdef void job_finished(Engine* e, Job* job) noexcept nogil
-cdef int partition_await(Partition* p, uint32_t connection, uint32_t generation, int64_t slot, int64_t answer,
-                         int64_t offset) noexcept nogil
-cdef void partition_fail_waiters(Engine* e, Partition* p, int32_t error) noexcept nogil
-cdef void partition_wake_all(Engine* e, Partition* p) noexcept nogil
-cdef void partition_unused(Engine* e, Partition* p) noexcept nogil
 cdef void retire(Engine* e, void* data, int64_t capacity) noexcept nogil

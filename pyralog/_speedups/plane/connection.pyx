@@ -1,18 +1,18 @@
 """One client connection: its life, its output with file ranges between the bytes, and the one request it may be blocked by."""
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from pyralog._speedups.plane.buffers cimport buffer_free, grown
-from pyralog._speedups.plane.commit cimport partition_unused
 from pyralog._speedups.plane.gate cimport deadline_clear, gate_releasable, output_end, resume_later, touch
 from pyralog._speedups.plane.ring cimport post_event
 from pyralog._speedups.plane.state cimport (
     EVENT_CLOSED, EVENT_CONNECTED, EVENT_GONE, EVENT_HANDOVER, EVENT_REQUEST,
     Connection, Engine, FileChunk, Partition,
 )
+from pyralog._speedups.plane.waiters cimport partition_unused
 from pyralog._speedups.segment cimport Segment, segment_acquire, segment_release
 
 cdef extern from "<sys/epoll.h>" nogil:

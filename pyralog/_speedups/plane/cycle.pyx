@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from pyralog._speedups.plane.commands cimport apply_commands
-from pyralog._speedups.plane.commit cimport flush, job_finished, sync_if_due
+from pyralog._speedups.plane.commit cimport flush
 from pyralog._speedups.plane.connection cimport connection_destroy, connection_kill, connection_open, connection_send
 from pyralog._speedups.plane.gate cimport deadline_due, touch
 from pyralog._speedups.plane.partition cimport close_idle, topics_free
@@ -14,6 +14,7 @@ from pyralog._speedups.plane.reader cimport connection_read, resume_all, run_par
 from pyralog._speedups.plane.ring cimport clear_fd, monotonic_ns, rings_free, rings_init, take_done, wall_ms
 from pyralog._speedups.plane.session cimport sessions_free
 from pyralog._speedups.plane.state cimport Connection, Engine, Job
+from pyralog._speedups.plane.sync cimport job_finished, sync_if_due
 
 cdef extern from "<sys/epoll.h>" nogil:
     struct epoll_data:

@@ -1,6 +1,6 @@
 """The ack gate: answers of a connection leave in request order, each when its conditions are met; and the deadline heap."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t
 
 from pyralog._speedups.plane.buffers cimport grown, patch_i16, patch_i64
 from pyralog._speedups.plane.ring cimport histogram_add

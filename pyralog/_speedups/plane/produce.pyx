@@ -1,6 +1,6 @@
 """Produce (KIP-98 batches, versions 3-13): every check Kafka makes of a batch, offsets patched in place, answers gated."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 
 from pyralog._speedups.batch cimport (
     ATTR_CODEC, ATTR_LOG_APPEND_TIME, ATTR_TRANSACTIONAL,
@@ -11,9 +11,8 @@ from pyralog._speedups.cursor cimport (
 )
 from pyralog._speedups.endian cimport load16, load32
 from pyralog._speedups.plane.buffers cimport (
-    buffer_reserve, put_count, put_i16, put_i32, put_i64, put_i8, put_raw, put_string, put_uvarint,
+    buffer_reserve, put_count, put_i16, put_i32, put_i64, put_raw, put_string, put_uvarint,
 )
-from pyralog._speedups.plane.commit cimport partition_await, waits_for_sync
 from pyralog._speedups.plane.connection cimport connection_kill
 from pyralog._speedups.plane.frame cimport FORWARD, MALFORMED, SERVED, Request, response_begin, response_end
 from pyralog._speedups.plane.gate cimport gate_open, gate_wait, output_end, touch
@@ -28,6 +27,7 @@ from pyralog._speedups.plane.state cimport (
     E_UNSUPPORTED_COMPRESSION_TYPE, FORWARD_RECORDS, FORWARD_TOPIC, PERMIT_WRITE,
     Connection, Engine, Partition, Topic,
 )
+from pyralog._speedups.plane.waiters cimport partition_await, waits_for_sync
 from pyralog._speedups.producers cimport (
     PRODUCER_DUPLICATE, PRODUCER_NEW, ProducerBatch, ProducerVerdict, producers_append, producers_check,
 )

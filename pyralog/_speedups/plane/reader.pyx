@@ -1,7 +1,7 @@
 """From socket bytes to served requests: sniffing, framing, bounded reading, leftovers."""
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy
 
@@ -12,7 +12,7 @@ from pyralog._speedups.plane.connection cimport (
     connection_backlog, connection_handover, connection_interest, connection_kill, forward, unblock, unpark,
 )
 from pyralog._speedups.plane.fetch cimport fetch_serve
-from pyralog._speedups.plane.frame cimport FORWARD, MALFORMED, SERVED, Request, request_open, response_begin, response_end
+from pyralog._speedups.plane.frame cimport FORWARD, MALFORMED, Request, request_open, response_begin, response_end
 from pyralog._speedups.plane.gate cimport connection_at, resume_later, touch
 from pyralog._speedups.plane.produce cimport produce_serve
 from pyralog._speedups.plane.state cimport (
