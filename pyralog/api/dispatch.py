@@ -14,7 +14,7 @@ from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.wire.headers import RequestHeader, frame_response, parse_request_header
-from pyralog.wire.protocol import EncodeError, ProtocolError, decode_request, encode_response
+from pyralog.wire.protocol import API, EncodeError, ProtocolError, decode_request, encode_response
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
@@ -248,10 +248,11 @@ class Dispatcher:
         self._complaints.add(complaint)
         connection = forwarded.connection
         log.warning(
-            "closing the connection of %s:%d: %s (API key %d, version %d); repetitions are only counted",
+            "closing the connection of %s:%d: %s (%s, API key %d, version %d); repetitions are only counted",
             connection.peer_host,
             connection.peer_port,
             what,
+            API[api_key].name if api_key in API else "unknown to us",
             api_key,
             version,
         )

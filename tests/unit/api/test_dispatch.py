@@ -85,6 +85,15 @@ async def test_any_other_unknown_version_closes(node: Node, key: int, version: i
     assert node.dispatcher.stats.unsupported == 1
 
 
+@pytest.mark.parametrize(("key", "name"), [(10, "FindCoordinator"), (999, "unknown to us")])
+async def test_the_log_names_the_api_that_is_not_served(
+    node: Node, caplog: pytest.LogCaptureFixture, key: int, name: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        node.send(request_frame(key, 0, b""))
+    assert f"unsupported API or version ({name}, API key {key}, version 0)" in caplog.text
+
+
 @pytest.mark.parametrize("size", range(len(request_frame(3, 12, b""))))
 async def test_cut_header_closes(node: Node, size: int) -> None:
     token = node.send(request_frame(3, 12, b"")[:size])
