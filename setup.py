@@ -17,8 +17,13 @@ SANITIZE = os.environ.get("PYRALOG_SANITIZE") == "1"
 ONLY = {name for name in os.environ.get("PYRALOG_EXT", "").split(",") if name}
 
 # What Cython's own generated C cannot avoid under -Wextra; everything else must be clean.
-GENERATED_NOISE = ["-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type",
-                   "-Wno-unused-function", "-Wno-sign-compare"]
+GENERATED_NOISE = [
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+    "-Wno-cast-function-type",
+    "-Wno-unused-function",
+    "-Wno-sign-compare",
+]
 
 
 def compile_args() -> list[str]:
@@ -43,8 +48,16 @@ def extensions() -> list[Extension]:
         if ONLY and source.stem not in ONLY:
             continue
         name = ".".join(source.with_suffix("").parts)
-        found.append(Extension(name, [str(source)], extra_compile_args=compile_args(), extra_link_args=link_args,
-                               define_macros=[("_GNU_SOURCE", "1")], libraries=["pthread"]))
+        found.append(
+            Extension(
+                name,
+                [str(source)],
+                extra_compile_args=compile_args(),
+                extra_link_args=link_args,
+                define_macros=[("_GNU_SOURCE", "1")],
+                libraries=["pthread"],
+            )
+        )
     return found
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from pyralog.config.endpoints import Address
 from pyralog.config.schema import Config
-from pyralog.config.units import INT_MAX
 
 
 class Finding(NamedTuple):

@@ -367,8 +367,10 @@ class _Opening:
         return self.bases[0]
 
     def _drop_snapshots_above(self, recovery_point: int) -> None:
-        """After a crash: what a snapshot above the recovery point knows may have been lost. A producer that repeats such a
-        batch would be told that it is there."""
+        """After a crash: what a snapshot above the recovery point knows may have been lost.
+
+        A producer that repeats such a batch would be told that it is there.
+        """
         lost = [offset for offset in self.snapshots if offset > recovery_point]
         for offset in lost:
             self.files.unlink(os.fsencode(self.directory / segment_name(offset, SNAPSHOT)))

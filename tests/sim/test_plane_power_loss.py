@@ -201,7 +201,7 @@ class Run:
                 self.lost(p, at, header.base_offset)
                 for record in iterate_records(raw):
                     expected = self.written[p].get(record.offset)
-                    # Beyond what was promised, a sector that lost the first bytes of a batch may have changed its offset.
+                    # Beyond what was promised, a sector that lost the start of a batch may have changed its offset.
                     if record.offset < self.promised[p]:
                         assert expected in (None, record.value), f"another record at {record.offset}"
                     self.written[p][record.offset] = record.value  # refused with an error, and written all the same
