@@ -229,7 +229,7 @@ class _Load:
         """Where the value (or the key) of a path was given."""
         for n in range(len(path), 0, -1):
             origin = self.origins.get(path[:n])
-            if origin is not None and origin.kind in ("env", "set", "dev"):
+            if origin is not None and origin.kind in ("env", "set", "dev", "profile"):
                 return Place(name=origin.where)
             if origin is not None and origin.kind == "file":
                 break

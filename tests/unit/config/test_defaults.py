@@ -112,7 +112,9 @@ def test_the_file_wins_over_its_profile(load_text: Callable[..., Loaded]) -> Non
 
 def test_durable_on_one_node_is_refused(errors_of: Callable[..., list[str]]) -> None:
     found = errors_of("profile: durable\n")
-    assert found == ["replication.quorum.replication_factor: 3 is more than the cluster has nodes (1 node)."]
+    assert found == [
+        "profile durable replication.quorum.replication_factor: 3 is more than the cluster has nodes (1 node)."
+    ]
 
 
 def test_longest_election_timeout_follows_the_shortest(load_text: Callable[..., Loaded]) -> None:
