@@ -284,6 +284,25 @@ def test_a_peer_that_goes_away_in_the_middle_of_an_answer(listening, version):
     assert rig.done("remove_partition", rig.handle()) == (0, b"")
 
 
+def test_a_consumer_that_never_reads_does_not_hold_up_a_removal(listening):
+    """The removal, and every change of the metadata behind it, would wait for as long as the consumer likes."""
+    rig = listening()
+    peer = rig.peer(SO_RCVBUF=4096)
+    for _ in range(5):
+        peer.ask(PRODUCE, 9, produce_request({"t": {0: batch(value=bytes(900_000))}}))
+    peer.answers(5)
+    peer.ask(FETCH, 12, fetch_request({"t": {0: 0}}))
+    for _ in range(5):
+        rig.engine.cycle(5)
+    done = rig.begin("remove_partition", rig.handle())
+    deadline = time.monotonic() + 5
+    while (found := done()) is None:
+        assert time.monotonic() < deadline
+        rig.engine.cycle(100)
+    assert found == (0, b"")
+    assert rig.counter("open_connections") == 0
+
+
 def test_a_peer_that_goes_away_while_it_waits(listening):
     rig = listening()
     peer = rig.peer()

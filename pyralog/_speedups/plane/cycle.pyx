@@ -274,8 +274,18 @@ cdef void send_touched(Engine* e) noexcept nogil:
     e.n_touched = 0
 
 
+cdef bint holds_removed(const Connection* c) noexcept nogil:
+    """Whether part of its output is to come from the files of a partition that is to go. The removal, and every change
+    of the metadata behind it, waits for that; a client that does not read would make it wait for ever."""
+    cdef int32_t i
+    for i in range(c.n_chunks):
+        if c.chunks[i].partition.removed:
+            return True
+    return False
+
+
 cdef void housekeeping(Engine* e) noexcept nogil:
-    """Once a second: connections that never send a request, and those idle for too long."""
+    """Once a second: connections that never send a request, those idle for too long, those that hold up a removal."""
     cdef int64_t now = e.now_ns // 1000000
     cdef uint32_t i
     cdef int k
@@ -297,6 +307,8 @@ cdef void housekeeping(Engine* e) noexcept nogil:
         if (not c.greeted and now - c.opened_ms > e.limits.handshake_ms) or (
                 not c.blocked and now - c.active_ms > e.limits.idle_ms):
             e.counters.idle_closed += 1
+            connection_kill(e, c)
+        elif c.n_chunks > 0 and holds_removed(c):
             connection_kill(e, c)
 
 
