@@ -291,8 +291,8 @@ def test_a_consumer_that_never_reads_does_not_hold_up_a_removal(listening):
     for _ in range(5):
         peer.ask(PRODUCE, 9, produce_request({"t": {0: batch(value=bytes(900_000))}}))
     peer.answers(5)
-    peer.ask(FETCH, 12, fetch_request({"t": {0: 0}}))
-    for _ in range(5):
+    for _ in range(20):
+        peer.ask(FETCH, 12, fetch_request({"t": {0: 0}}))
         rig.engine.cycle(5)
     done = rig.begin("remove_partition", rig.handle())
     deadline = time.monotonic() + 5
