@@ -76,6 +76,10 @@ def bracketed(text: str) -> Any:
     return text if document.problems else value
 
 
+# Line ends to YAML, plain characters to JSON.
+_YAML_LINE_ENDS = str.maketrans({"\x85": "\\N", "\u2028": "\\L", "\u2029": "\\P"})
+
+
 def blank_comments(text: str) -> str:
     """JSON with //, /* */ and # comments as YAML's flow style: comments and tabs outside strings become spaces."""
     out: list[str] = []
@@ -84,7 +88,8 @@ def blank_comments(text: str) -> str:
         char = text[position]
         if char in "\"'":
             stop = _string_end(text, position)
-            out.append(text[position:stop])
+            quoted = text[position:stop]
+            out.append(quoted.translate(_YAML_LINE_ENDS) if char == '"' else quoted)
         elif char == "#" or text.startswith("//", position):
             stop = text.find("\n", position)
             stop = end if stop < 0 else stop

@@ -83,6 +83,10 @@ def test_any_json_object_reads_as_json_does(value: dict[str, object], ascii_only
     assert document.tree == value
 
 
+def test_line_ends_of_yaml_are_characters_of_json() -> None:
+    assert tree('{"a\x85": "b\u2028 \u2029c\\\\\x85"}', "x.json") == {"a\x85": "b\u2028 \u2029c\\\x85"}
+
+
 def test_surrogate_pairs_of_json_are_joined() -> None:
     assert tree('{"a": "\\ud83d\\ude00"}', "x.json") == {"a": "\U0001f600"}
 
