@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from pyralog.errors import CorruptRecordError
 from pyralog.model import TopicPartition
 from pyralog.storage.names import TEMPORARY
 
-_VERSION = "0"
+# Kafka's version, which has no checksum, and ours, which has one behind it in the first line.
+_KAFKA_VERSION = "0"
+_VERSION = "1"
 _MAX_BYTES = 64 << 20
 
 
@@ -53,20 +56,29 @@ def read_small(files: Files, path: Path) -> bytes | None:
 
 
 def encode_lines(entries: Iterable[str]) -> bytes:
-    """Kafka's checkpoint format: a version, the number of entries, an entry a line."""
+    """Kafka's checkpoint format with a checksum: a version, the number of entries, an entry a line.
+
+    One flipped bit in an offset would hide records, or have them taken for flushed.
+    """
     lines = list(entries)
-    return "\n".join([_VERSION, str(len(lines)), *lines, ""]).encode()
+    body = "\n".join([str(len(lines)), *lines, ""]).encode()
+    return b"%b %08x\n%b" % (_VERSION.encode(), zlib.crc32(body), body)
 
 
 def parse_lines(data: bytes, where: object) -> list[list[str]]:
-    """The entries of a checkpoint, split at spaces. CorruptCheckpointError when the count or version is wrong."""
+    """The entries of a checkpoint, split at spaces. CorruptCheckpointError when checksum, count or version is wrong."""
     try:
-        lines = data.decode("ascii").splitlines()
-        version, count, entries = lines[0], int(lines[1]), [line for line in lines[2:] if line]
+        head, _, body = data.partition(b"\n")
+        version, *checksum = head.decode("ascii").split(" ")
+        lines = body.decode("ascii").splitlines()
+        count, entries = int(lines[0]), [line for line in lines[1:] if line]
     except (ValueError, IndexError) as error:
         raise CorruptCheckpointError(f"{where}: not a checkpoint") from error
-    if version.strip() != _VERSION or count != len(entries):
-        raise CorruptCheckpointError(f"{where}: version {version!r}, {len(entries)} entries instead of {count}")
+    expected = [f"{zlib.crc32(body):08x}"] if version == _VERSION else []
+    if version not in (_KAFKA_VERSION, _VERSION) or checksum != expected:
+        raise CorruptCheckpointError(f"{where}: the checksum does not match ({head.decode('ascii')!r})")
+    if count != len(entries):
+        raise CorruptCheckpointError(f"{where}: {len(entries)} entries instead of {count}")
     return [entry.split(" ") for entry in entries]
 
 

@@ -29,6 +29,15 @@ from pyralog.storage.epochs import LeaderEpochs, parse_epochs
 log = logging.getLogger(__name__)
 
 
+_CHECKSUM = "crc32"
+
+
+def _metadata(topic_id: str) -> bytes:
+    """A partition's metadata file. A flipped bit in the id would make the partition that of an unknown topic."""
+    text = f"version: 0\ntopic_id: {topic_id}\n"
+    return f"{text}{_CHECKSUM}: {zlib.crc32(text.encode()):08x}\n".encode()
+
+
 class LogDirInUseError(Exception):
     """Another process works on this directory."""
 
@@ -148,10 +157,11 @@ class LogDir:
 
     def topic_id(self, folder: Path) -> Uuid:
         """The topic id in a partition folder; ZERO_UUID where it is missing or unreadable."""
-        data = read_small(self.files, folder / names.METADATA_FILE)
+        data = read_small(self.files, folder / names.METADATA_FILE) or b""
         try:
-            fields = dict(line.split(": ", 1) for line in (data or b"").decode("ascii").splitlines() if line)
-            return uuid_from_text(fields["topic_id"]) if fields["version"] == "0" else ZERO_UUID
+            fields = dict(line.split(": ", 1) for line in data.decode("ascii").splitlines() if line)
+            intact = data == _metadata(fields["topic_id"]) if _CHECKSUM in fields else fields["version"] == "0"
+            return uuid_from_text(fields["topic_id"]) if intact else ZERO_UUID
         except (ValueError, KeyError):
             return ZERO_UUID
 
@@ -164,8 +174,7 @@ class LogDir:
         return path
 
     def record_topic_id(self, folder: Path, topic_id: Uuid) -> None:
-        text = f"version: 0\ntopic_id: {uuid_text(topic_id)}"
-        write_atomically(self.files, folder / names.METADATA_FILE, text.encode())
+        write_atomically(self.files, folder / names.METADATA_FILE, _metadata(uuid_text(topic_id)))
 
     def retire(self, folder: Path) -> Path:
         """Renames a partition's folder so that its name is free at once; remove() deletes what the answer names."""

@@ -17,10 +17,10 @@ def test_kafkas_format(tmp_path):
     checkpoint = OffsetCheckpoint(tmp_path / "c", Files())
     assert checkpoint.read() == {}
     checkpoint.write({TWO: 7, ONE: 2**45})
-    assert (tmp_path / "c").read_text() == f"0\n2\none 0 {2**45}\ntwo 12 7\n"
+    assert (tmp_path / "c").read_text() == f"1 ed745e55\n2\none 0 {2**45}\ntwo 12 7\n"
     assert checkpoint.read() == {ONE: 2**45, TWO: 7}
     checkpoint.write({})
-    assert (tmp_path / "c").read_text() == "0\n0\n"
+    assert (tmp_path / "c").read_text().splitlines()[1:] == ["0"]
     assert checkpoint.read() == {}
 
 
@@ -45,6 +45,24 @@ def test_nonsense_is_refused(tmp_path, text):
     (tmp_path / "c").write_bytes(text.encode("latin-1"))
     with pytest.raises(CorruptCheckpointError):
         OffsetCheckpoint(tmp_path / "c", Files()).read()
+
+
+def test_a_file_without_checksum_is_read(tmp_path):
+    (tmp_path / "c").write_text("0\n1\na 0 5\n")
+    assert OffsetCheckpoint(tmp_path / "c", Files()).read() == {TopicPartition("a", 0): 5}
+
+
+def test_any_flipped_bit_is_found(tmp_path):
+    """An offset that is too high hides records, or has them taken for flushed."""
+    checkpoint = OffsetCheckpoint(tmp_path / "c", Files())
+    checkpoint.write({TopicPartition("a", 0): 1234567, TopicPartition("b", 1): 8})
+    good = (tmp_path / "c").read_bytes()
+    for at in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[at >> 3] ^= 1 << (at & 7)
+        (tmp_path / "c").write_bytes(bad)
+        with pytest.raises(CorruptCheckpointError):
+            checkpoint.read()
 
 
 def test_every_crash_leaves_the_old_or_the_new(tmp_path):

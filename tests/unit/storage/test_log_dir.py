@@ -63,7 +63,9 @@ def test_partition_folders(log_dir):
     log_dir.create(ONE, ZERO_UUID)
     assert path == log_dir.folder(TWO) == log_dir.path / "two.with-dash_-17"
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    assert (path / "partition.metadata").read_text() == "version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw"
+    assert (
+        path / "partition.metadata"
+    ).read_text() == "version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw\ncrc32: 94016506\n"
     for name in ("notes", "one-x", "one--1", "one-01", "-3", "one-99999999999", "one-5"):
         (log_dir.path / name).mkdir()
     (log_dir.path / "file-0").write_text("")
@@ -83,6 +85,19 @@ def test_partition_folders(log_dir):
 def test_a_bad_metadata_file_is_no_topic_id(log_dir, content):
     (log_dir.create(ONE, TOPIC_ID) / "partition.metadata").write_bytes(content)
     assert [folder.topic_id for folder in log_dir.scan()] == [ZERO_UUID]
+
+
+def test_a_flipped_bit_makes_no_other_topic_id(log_dir):
+    """The folder would be taken for that of an unknown topic and be put aside."""
+    path = log_dir.create(ONE, TOPIC_ID) / "partition.metadata"
+    good = path.read_bytes()
+    for at in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[at >> 3] ^= 1 << (at & 7)
+        path.write_bytes(bad)
+        assert log_dir.topic_id(path.parent) in (TOPIC_ID, ZERO_UUID)
+    path.write_text("version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw")
+    assert log_dir.topic_id(path.parent) == TOPIC_ID
 
 
 def test_a_new_folder_survives_power_loss(tmp_path):
@@ -174,7 +189,7 @@ def test_epochs(log_dir):
     path = log_dir.create(ONE, TOPIC_ID)
     assert log_dir.read_epochs(path) is None
     log_dir.write_epochs(path, LeaderEpochs([(0, 0), (4, 100)]))
-    assert (path / "leader-epoch-checkpoint").read_text() == "0\n2\n0 0\n4 100\n"
+    assert (path / "leader-epoch-checkpoint").read_text() == "1 a792f5de\n2\n0 0\n4 100\n"
     assert log_dir.read_epochs(path).entries == ((0, 0), (4, 100))
     for bad in ("", "0\n1\n", "1\n0\n", "0\n2\n0 5\n0 6\n", "0\n1\nx y\n", "0\n1\n1 2 3\n"):
         (path / "leader-epoch-checkpoint").write_text(bad)
