@@ -10,7 +10,7 @@ from pyralog._speedups.index cimport INDEX_ENTRY, SegmentIndex, index_cut, index
 from pyralog._speedups.logstate cimport LOG_FILE_MODE, LOG_PATH_SIZE, Log, Segment
 from pyralog._speedups.producers cimport producers_clear
 from pyralog._speedups.segfile cimport (
-    finish_times, log_attach, segment_free, segment_new, segment_open, segment_path,
+    finish_times, forget, log_attach, segment_free, segment_new, segment_open, segment_path,
 )
 from pyralog._speedups.segment cimport PartitionLog, check
 
@@ -224,6 +224,18 @@ def cut_file(PartitionLog log, int64_t i, bint sync=True) -> None:
         if result == 0 and sync:
             result = l.ops.fdatasync(l.ops.ctx, segment.fd)
     check(result, log.directory)
+
+
+def leave_last(PartitionLog log) -> None:
+    """Takes the last segment out of the log; its files are the caller's."""
+    cdef Log* l = &log.log
+    cdef Segment* segment = segment_number(log, l.n_segments - 1)
+    if l.n_segments < 2:
+        raise ValueError("a log has at least one segment")
+    l.size -= segment.size
+    l.n_segments -= 1
+    l.leo = l.segments[l.n_segments - 1].next_offset
+    forget(l, segment)
 
 
 def cut_indexes(PartitionLog log, int64_t i) -> None:

@@ -1,7 +1,7 @@
 """Walks segment files and checks every batch: takes what is good, finds what is not, feeds the producer table."""
 
 from libc.errno cimport EIO, ENOMEM
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
@@ -30,14 +30,15 @@ ctypedef struct Scan:
     int64_t end                 # of the file
     int64_t limit_offset        # base offset of the next segment
     int64_t crc_from            # batches that reach this offset have their CRC checked
+    bint resync                 # step over what is unreadable, as far as prefix_from
+    int64_t prefix_from         # behind this offset neither a gap nor a falling leader epoch is passed
+    int32_t leader_epoch        # of the batches so far, -1 = not known
     ProducerTable* producers    # NULL: not wanted
     int64_t producers_from      # offset
     int64_t now_ms
-    bint resync                 # step over what is unreadable
     uint8_t* buffer
     int64_t start               # of the buffer, in the file
     int64_t filled
-    int64_t batches
 
 
 cdef int fill(Scan* s, int64_t position, int64_t size) noexcept nogil:
@@ -113,6 +114,9 @@ cdef int next_batch(Scan* s, int64_t position, BatchInfo* out) noexcept nogil:
     last = out.base_offset + out.last_offset_delta
     if out.base_offset < s.segment.next_offset or last >= s.limit_offset:
         return 0
+    if last >= s.prefix_from and (0 <= out.leader_epoch < s.leader_epoch
+                                  or out.base_offset > max(s.segment.next_offset, s.prefix_from)):
+        return 0
     result = misnumbered(s, position, out)
     if result != 0:
         return 0 if result > 0 else result
@@ -126,7 +130,7 @@ cdef int take(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
         return -ENOMEM
     segment.size = position + info.size
     segment.next_offset = info.base_offset + info.last_offset_delta + 1
-    s.batches += 1
+    s.leader_epoch = max(s.leader_epoch, info.leader_epoch)
     if s.producers != NULL and info.producer_id >= 0 and info.base_sequence >= 0 and info.base_offset >= s.producers_from:
         batch_producer(info, &batch)
         return producers_append(s.producers, &batch, s.now_ms)
@@ -135,11 +139,20 @@ cdef int take(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
 
 cdef int64_t find_good(Scan* s, int64_t position) noexcept nogil:
     """Position of the first batch with a right CRC from `position` on; s.end = none; or -errno."""
-    cdef int64_t at = position, i, usable, length, crc_from = s.crc_from
+    cdef int64_t crc_from = s.crc_from, prefix_from = s.prefix_from, found
+    s.crc_from = 0
+    s.prefix_from = NO_LIMIT
+    found = search_good(s, position)
+    s.crc_from = crc_from
+    s.prefix_from = prefix_from
+    return found
+
+
+cdef int64_t search_good(Scan* s, int64_t at) noexcept nogil:
+    cdef int64_t i, usable, length
     cdef const uint8_t* p
     cdef BatchInfo info
     cdef int result
-    s.crc_from = 0
     memset(&info, 0, sizeof(info))
     while s.end - at >= BATCH_HEADER:
         result = fill(s, at, min(s.end - at, <int64_t>CHUNK))
@@ -157,24 +170,31 @@ cdef int64_t find_good(Scan* s, int64_t position) noexcept nogil:
                 continue
             result = next_batch(s, at + i, &info)
             if result != 0:
-                s.crc_from = crc_from
                 return at + i if result > 0 else result
             if s.start != at or i >= s.filled:      # the check moved the buffer: go on behind the candidate
                 usable = i + 1
                 break
         at += usable
-    s.crc_from = crc_from
     return s.end
 
 
 cdef int step_over(Scan* s, int64_t position) noexcept nogil:
-    """Notes an unreadable range and moves the segment's end behind it. 0 or -errno."""
+    """Notes an unreadable range and moves the segment's end behind it. 1; 0 where the log has to end instead; or -errno."""
     cdef Segment* segment = s.segment
     cdef BadRange* grown
     cdef BadRange* bad
-    cdef int64_t good = find_good(s, position + 1)
+    cdef int64_t good, upcoming = s.limit_offset
+    if not s.resync or segment.next_offset >= s.prefix_from:
+        return 0
+    good = find_good(s, position + 1)
     if good < 0:
         return <int>good
+    if good < s.end:
+        if (good < s.start or good + 8 > s.start + s.filled) and fill(s, good, min(s.end - good, <int64_t>CHUNK)) != 0:
+            return -EIO
+        upcoming = load64(s.buffer + (good - s.start))
+    if upcoming > s.prefix_from:
+        return 0
     grown = <BadRange*>realloc(segment.bad, <size_t>(segment.n_bad + 1) * sizeof(BadRange))
     if grown == NULL:
         return -ENOMEM
@@ -184,18 +204,11 @@ cdef int step_over(Scan* s, int64_t position) noexcept nogil:
     bad.position = position
     bad.end = good
     bad.offset = segment.next_offset
-    if good < s.end:
-        bad.next_offset = load64(s.buffer + (good - s.start)) if s.start <= good and good + 8 <= s.start + s.filled else -1
-        if bad.next_offset < 0:
-            if fill(s, good, min(s.end - good, <int64_t>CHUNK)) != 0:
-                return -EIO
-            bad.next_offset = load64(s.buffer)
-    else:
-        bad.next_offset = s.limit_offset
+    bad.next_offset = upcoming
     segment.size = good
-    segment.next_offset = bad.next_offset
+    segment.next_offset = upcoming
     segment.since_index = <int64_t>1 << 40      # an index entry for what comes next: no walk crosses the gap
-    return 0
+    return 1
 
 
 cdef int run(Scan* s) noexcept nogil:
@@ -211,21 +224,23 @@ cdef int run(Scan* s) noexcept nogil:
         result = next_batch(s, position, &info)
         if result > 0:
             result = take(s, position, &info)
-        elif result == 0 and s.resync:
-            result = step_over(s, position)
         elif result == 0:
-            break
+            result = step_over(s, position)
+            if result == 0:
+                break
         if result < 0:
             return result
     return 0
 
 
 def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *, int64_t crc_from=0, bint producers=False,
-         int64_t producers_from=0, int64_t now_ms=0, bint resync=False) -> tuple:
-    """Takes batches from the segment's end up to `file_size` and extends the indexes: (end, next offset, batches).
+         int64_t producers_from=0, int64_t now_ms=0, bint resync=False, int64_t prefix_from=NO_LIMIT,
+         int32_t leader_epoch=-1) -> tuple:
+    """Takes batches from the segment's end up to `file_size` and extends the indexes: (end, next offset, leader epoch).
 
-    Batches below offset `crc_from` have only their headers checked. It ends at the first bad batch; with `resync` bad ranges are noted
-    and stepped over. The log end follows when it is the last segment.
+    Batches below offset `crc_from` have only their headers checked. It ends at the first bad
+    batch; with `resync` bad ranges are noted and stepped over that end at or below offset `prefix_from`. Behind that
+    offset gaps and leader epochs that fall (the first against `leader_epoch`) end it too. The log end follows when it is the last segment.
     """
     cdef Segment* segment = segment_number(log, i)
     cdef Scan s
@@ -241,6 +256,8 @@ def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *
     s.producers_from = producers_from
     s.now_ms = now_ms
     s.resync = resync
+    s.prefix_from = prefix_from
+    s.leader_epoch = leader_epoch
     s.buffer = <uint8_t*>malloc(CHUNK)
     if s.buffer == NULL:
         raise MemoryError
@@ -252,52 +269,32 @@ def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *
     segment.allocated = segment.size
     if i == log.log.n_segments - 1:
         log.log.leo = segment.next_offset
-    return segment.size, segment.next_offset, s.batches
+    return segment.size, segment.next_offset, s.leader_epoch
 
 
-cdef int64_t next_hole(Scan* s, int64_t* position) noexcept nogil:
-    """Walks from *position to the next range that is no good batch, and sets it; its end, 0 = there is none, or -errno."""
-    cdef BatchInfo info
-    cdef int result
-    memset(&info, 0, sizeof(info))
-    while position[0] < s.end:
-        result = next_batch(s, position[0], &info)
-        if result < 0:
-            return result
-        if result == 0:
-            return find_good(s, position[0] + 1)
-        s.segment.next_offset = info.base_offset + info.last_offset_delta + 1
-        position[0] += info.size
-    return 0
-
-
-def holes(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset) -> list:
-    """Ranges [position, end) behind the segment's end that are no good batches; one up to file_size is a torn tail."""
+def intact(PartitionLog log, int64_t i, int64_t position, int64_t file_size) -> bool:
+    """Whether a whole batch with a right CRC lies there, whatever its offsets."""
     cdef Segment copy = segment_number(log, i)[0]
     cdef Scan s
-    cdef int64_t position = copy.size, end
+    cdef BatchInfo info
+    cdef int result
     check(segment_open(&log.log, segment_number(log, i), 0), log.directory)
     copy.fd = segment_number(log, i).fd
+    copy.next_offset = 0
     memset(&s, 0, sizeof(Scan))
+    memset(&info, 0, sizeof(info))
     s.log = &log.log
     s.segment = &copy
     s.end = file_size
-    s.limit_offset = limit_offset
+    s.limit_offset = s.prefix_from = NO_LIMIT
     s.buffer = <uint8_t*>malloc(CHUNK)
     if s.buffer == NULL:
         raise MemoryError
-    found = []
-    try:
-        while True:
-            with nogil:
-                end = next_hole(&s, &position)
-            check(end, log.directory)
-            if end == 0:
-                return found
-            found.append((position, end))
-            position = end
-    finally:
-        free(s.buffer)
+    with nogil:
+        result = next_batch(&s, position, &info)
+    free(s.buffer)
+    check(result, log.directory)
+    return result > 0
 
 
 cdef int replay_segment(Scan* s, int64_t end_offset) noexcept nogil:
@@ -338,6 +335,7 @@ def replay_producers(PartitionLog log, int64_t from_offset, int64_t end_offset, 
     memset(&s, 0, sizeof(Scan))
     s.log = l
     s.crc_from = NO_LIMIT
+    s.prefix_from = NO_LIMIT
     s.limit_offset = NO_LIMIT
     s.producers = log.producers
     s.producers_from = from_offset

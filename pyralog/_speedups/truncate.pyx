@@ -80,6 +80,8 @@ cdef int cut_segment(Log* log, Segment* segment, int64_t position, int64_t next_
     log.size -= segment.size - position
     segment.size = segment.allocated = position
     segment.next_offset = next_offset
+    while segment.n_bad > 0 and segment.bad[segment.n_bad - 1].position >= position:
+        segment.n_bad -= 1
     i = index_count(segment.offsets)
     segment.since_index = position - (segment.offsets.last_value if i > 0 else 0)
     segment.max_timestamp = segment.times.last_key if index_count(segment.times) > 0 else -1

@@ -1,16 +1,15 @@
 """Opens a partition's log: at once after a clean stop, by scanning what was not flushed after a crash.
 
-What can be derived (indexes, producer state) is rebuilt. A torn or corrupt tail is cut. What is bad between good
-batches is taken out of segments that had not been flushed, and kept in a file of its own; in flushed ones it stays,
-reading it is an error, and the rest is served. What the file system fails to read is left alone and raised.
+What can be derived (indexes, producer state) is rebuilt. Above the recovery point a log is what it is up to the first
+bad batch, gap or falling leader epoch: it is cut there, and what leaves it is kept in files of its own, save a torn
+tail. Below, what is bad stays, reading it is an error, and the rest is served. What the file system fails to read is
+left alone and raised.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from pyralog._speedups import recover, scan
 from pyralog._speedups.fileops import Files
 from pyralog._speedups.segment import PartitionLog
 from pyralog.errors import StorageError
+from pyralog.storage import quarantine
 from pyralog.storage.checkpoints import read_small, write_atomically
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.names import (
     DELETED,
     INDEX,
     LOG,
-    QUARANTINE,
     SNAPSHOT,
     TEMPORARY,
     TIMEINDEX,
@@ -36,9 +35,10 @@ log = logging.getLogger(__name__)
 
 _NO_LIMIT = 1 << 61
 _INDEX_ENTRY = 16
-_COPY_BYTES = 1 << 20
 _SNAPSHOTS_KEPT = 2
 _BATCH_OVERHEAD = 12  # offset and length, which the length does not count
+_BATCH_HEADER = 61
+_AT_MAGIC = 16
 _BATCHES_WITHOUT_ENTRY = 1000
 
 
@@ -119,6 +119,7 @@ class _Opening:
         self.bases: list[int] = []
         self.sizes: dict[str, int] = {}
         self.snapshots: list[int] = []
+        self.leader_epoch = -1  # of the last batch that was looked at
 
     def run(self, recovery_point: int, log_start: int, clean: bool) -> PartitionLog:
         self._list()
@@ -137,7 +138,7 @@ class _Opening:
                 self._verify_closed(i)
         covered = self._load_snapshot(self.log.log_end if first is None else self._scan_start(first, recovery_point))
         if first is not None:
-            self._scan(first, recovery_point, covered)
+            self._scan(first, recovery_point, max(recovery_point, log_start), covered)
         elif covered < self.log.log_end:
             scan.replay_producers(self.log, covered, self.log.log_end, self.now_ms)
         if log_start > self.log.log_end:
@@ -243,7 +244,7 @@ class _Opening:
             return
         _, _, _, max_timestamp, _, _ = self.log.segments()[i]
         if max_timestamp >= 0 and recover.rewind_to_last(self.log, i):
-            end, _, _ = scan.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
+            end, _, self.leader_epoch = scan.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
             if end == size:
                 recover.set_next(self.log, i, self._limit(i))
                 return
@@ -254,12 +255,16 @@ class _Opening:
         self.report.rebuilt.append(segment_name(self.bases[i], INDEX))
         recover.rewind(self.log, i, -1)
         recover.cut_indexes(self.log, i)
-        scan.scan(self.log, i, self._size(i), self._limit(i), crc_from=_NO_LIMIT, resync=True)
+        size, limit = self._size(i), self._limit(i)
+        _, _, self.leader_epoch = scan.scan(self.log, i, size, limit, crc_from=_NO_LIMIT, resync=True)
         self._seal_closed(i)
 
     def _seal_closed(self, i: int) -> None:
         recover.set_next(self.log, i, self._limit(i))
         recover.seal_times(self.log, i)
+        self._note_unreadable(i)
+
+    def _note_unreadable(self, i: int) -> None:
         self.report.unreadable += [(first, after) for _, _, first, after in recover.bad_ranges(self.log, i)]
 
     # --- the scan after a crash ---
@@ -275,84 +280,79 @@ class _Opening:
             recover.cut_indexes(self.log, i)
         return self.log.segments()[first][1]
 
-    def _scan(self, first: int, recovery_point: int, covered: int) -> None:
+    def _scan(self, first: int, recovery_point: int, prefix_from: int, covered: int) -> None:
+        """Takes what is good from the recovery point on. Above `prefix_from` what is bad ends the log."""
         start = self.log.segments()[first][1]
         if covered < start:
             scan.replay_producers(self.log, covered, start, self.now_ms)
-        last = len(self.bases) - 1
-        for i in range(first, last + 1):
-            begin = self.log.segments()[i][2]
-            self.report.scanned_bytes += self._size(i) - begin
-            if self._scan_on(i, recovery_point, covered) < self._size(i):
-                self._mend(i)
-                self._scan_on(i, recovery_point, covered)
-            if i < last:
-                self._seal_closed(i)
+        for i in range(first, len(self.bases)):
+            size, limit = self._size(i), self._limit(i)
+            self.report.scanned_bytes += size - self.log.segments()[i][2]
+            end, next_offset, self.leader_epoch = scan.scan(
+                self.log,
+                i,
+                size,
+                limit,
+                crc_from=recovery_point,
+                producers=True,
+                producers_from=covered,
+                now_ms=self.now_ms,
+                resync=True,
+                prefix_from=prefix_from,
+                leader_epoch=self.leader_epoch,
+            )
+            closed = i < len(self.bases) - 1
+            if end < size or (closed and next_offset < limit and limit > prefix_from):
+                self._mend(i, end, next_offset)
+                closed = False
+            if not closed:
+                self._note_unreadable(i)
+                return
+            self._seal_closed(i)
 
-    def _scan_on(self, i: int, recovery_point: int, covered: int) -> int:
-        """Takes good batches from the segment's end on; where the first bad one lies."""
-        end, _, _ = scan.scan(
-            self.log,
-            i,
-            self._size(i),
-            self._limit(i),
-            crc_from=recovery_point,
-            producers=True,
-            producers_from=covered,
-            now_ms=self.now_ms,
-        )
-        return end
+    def _mend(self, i: int, end: int, next_offset: int) -> None:
+        """Ends the log at a position of a segment.
 
-    def _mend(self, i: int) -> None:
-        """Takes bad ranges out of a segment that was not flushed; behind its last good batch there is nothing to keep.
-
-        Good batches behind a hole stay: they are as durable as they were meant to be. The bytes of the hole are kept
-        in a file of their own, the offsets that were in it are missing from the log, as after compaction.
+        The segment is cut last, when all that leaves the log is on disk under its other name: until then the next
+        recovery finds the same end again.
         """
         size = self._size(i)
-        bad = scan.holes(self.log, i, size, self._limit(i))
-        inside = [(begin, end) for begin, end in bad if end < size]
-        if inside or i < len(self.bases) - 1:
-            for begin, end in bad:
-                self._set_aside(i, begin, end)
-        if inside:
-            self._rewrite(i, bad)
+        self.report.cut_bytes += size - end
+        if end < size:
+            path = self.directory / segment_name(self.bases[i], LOG)
+            filled = quarantine.filled(self.files, path, end, size)
+            if filled > end and (i < len(self.bases) - 1 or not self._torn(i, end, filled)):
+                self.report.quarantined.append(quarantine.keep_range(self.files, path, end, filled, size))
+        while len(self.bases) - 1 > i:
+            self._leave_last()
+        for offset in [offset for offset in self.snapshots if offset > next_offset]:
+            self.files.unlink(os.fsencode(self.directory / segment_name(offset, SNAPSHOT)))
+            self.snapshots.remove(offset)
+        self.files.fsync_dir(os.fsencode(self.directory))
+        recover.cut_file(self.log, i)
+        self.sizes[segment_name(self.bases[i], LOG)] = end
+
+    def _leave_last(self) -> None:
+        """Takes the last segment out of the log. It has no index files: they went before the scan."""
+        i = len(self.bases) - 1
+        path = self.directory / segment_name(self.bases[i], LOG)
+        self.report.cut_bytes += self._size(i)
+        recover.leave_last(self.log)
+        if quarantine.filled(self.files, path, 0, self._size(i)):
+            self.report.quarantined.append(quarantine.keep_file(self.files, path))
         else:
-            recover.cut_file(self.log, i)
-        lost = sum(end - begin for begin, end in bad)
-        self.report.cut_bytes += lost
-        self.sizes[segment_name(self.bases[i], LOG)] = size - lost
+            self.files.unlink(os.fsencode(path))
+        self.bases.pop()
 
-    def _rewrite(self, i: int, bad: list[tuple[int, int]]) -> None:
-        """Replaces the segment's file by one without the bad ranges."""
-        path = self.directory / segment_name(self.bases[i], LOG)
-        good = zip([0, *(end for _, end in bad)], [*(begin for begin, _ in bad), self._size(i)], strict=True)
-        self._copy(path, Path(f"{path}{TEMPORARY}"), good)
-        self.log.close()  # its descriptor shows the old file
-        self.files.rename(os.fsencode(f"{path}{TEMPORARY}"), os.fsencode(path))
-        self.files.fsync_dir(os.fsencode(self.directory))
-
-    def _set_aside(self, i: int, begin: int, end: int) -> None:
-        """Keeps bytes that leave the log, for the operator."""
-        path = self.directory / segment_name(self.bases[i], LOG)
-        name = f"{path.name}.{begin}{QUARANTINE}"
-        self._copy(path, self.directory / name, [(begin, end)])
-        self.files.fsync_dir(os.fsencode(self.directory))
-        self.report.quarantined.append(name)
-
-    def _copy(self, source: Path, target: Path, ranges: Iterable[tuple[int, int]]) -> None:
-        """Copies ranges of a file into a new one, and syncs it."""
-        with ExitStack() as stack:
-            reading = self.files.open(os.fsencode(source), os.O_RDONLY)
-            stack.callback(self.files.close, reading)
-            writing = self.files.open(os.fsencode(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            stack.callback(self.files.close, writing)
-            written = 0
-            for begin, end in ranges:
-                for position in range(begin, end, _COPY_BYTES):
-                    data = self.files.pread(reading, min(_COPY_BYTES, end - position), position)
-                    written += self.files.pwrite(writing, data, written)
-            self.files.fdatasync(writing)
+    def _torn(self, i: int, begin: int, filled: int) -> bool:
+        """Whether nothing lies behind a position but the beginning of one batch, or one that was never whole."""
+        size = self._size(i)
+        if filled - begin < _BATCH_HEADER:
+            return True
+        with quarantine.opened(self.files, self.directory / segment_name(self.bases[i], LOG), os.O_RDONLY) as fd:
+            head = self.files.pread(fd, _BATCH_HEADER, begin)
+        end = begin + _BATCH_OVERHEAD + int.from_bytes(head[8:_BATCH_OVERHEAD], "big", signed=True)
+        return head[_AT_MAGIC] == 2 and end >= filled and not scan.intact(self.log, i, begin, size)
 
     # --- producers ---
 

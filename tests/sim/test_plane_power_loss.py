@@ -66,7 +66,6 @@ class Run:
         self.sync_on_write = self.rng.random() < 0.7
         self.written: list[dict[int, bytes]] = [{} for _ in self.partitions]  # offset -> value, as the plane answered
         self.promised = [0 for _ in self.partitions]  # every record below it must survive
-        self.holes: list[set[int]] = [set() for _ in self.partitions]  # lost before anybody was promised them
         self.sequences = [[0] * 3 for _ in self.partitions]
         self.epochs = [[0] * 3 for _ in self.partitions]
         self.opened = [None for _ in self.partitions]
@@ -176,29 +175,15 @@ class Run:
             self.written[p] = {at: value for at, value in self.written[p].items() if at < opened.log_end}
             self.points[p] = min(self.points[p], opened.log_end)
 
-    def lost(self, p: int, first: int, after: int) -> None:
-        """These offsets cannot be read: nobody may have been promised them."""
-        for offset in range(first, after):
-            assert offset >= self.promised[p] or offset in self.holes[p], f"{offset} is lost"
-            self.holes[p].add(offset)
-
     def look_at(self, p: int, opened) -> None:
         """Every record is where the plane said, whole, without a gap; the producers are those that the records tell."""
         table = Producers()
         at = opened.log_start
         assert at == 0
         while at < opened.log_end:
-            try:
-                piece = opened.read(at)
-            except ValueError:  # recovery found nothing readable here
-                self.lost(p, at, at + 1)
-                at += 1
-                continue
-            if not piece:
-                break
-            for header, raw in iterate_batches(piece):
+            for header, raw in iterate_batches(opened.read(at)):
                 assert crc_ok(raw)
-                self.lost(p, at, header.base_offset)
+                assert header.base_offset == at
                 for record in iterate_records(raw):
                     expected = self.written[p].get(record.offset)
                     # Beyond what was promised, a sector that lost the start of a batch may have changed its offset.
@@ -208,9 +193,7 @@ class Run:
                 if header.producer_id >= 0:
                     note(table, header)
                 at = header.last_offset + 1
-        self.lost(p, at, opened.log_end)
-        for base, _, size, *_ in opened.segments():
-            assert size == 0 or base < at, "what lies behind a hole is not served"
+        assert at == opened.log_end
         assert sorted(opened.producer_states()) == sorted(table.states())
         for id, epoch, last, _ in table.states():
             self.epochs[p][id], self.sequences[p][id] = epoch, last + 1
