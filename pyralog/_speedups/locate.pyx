@@ -215,6 +215,9 @@ cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_by
         result = slice_end(log, &w, segment, end_offset, limit, at_least_one, out)
     if result == LOG_COLD:
         out.length = min(segment.size - out.position, max(max_bytes, <int64_t>WALK_WINDOW))
+    elif result == 0 and out.length > 0 and out.next_offset <= offset:
+        out.length = 0                  # an offset on disk lies (no checksum covers it): a reader would come back for ever
+        result = -EBADMSG
     elif result == 0 and out.length > 0:
         mark(log, out.next_offset, segment, out.position + out.length)
     return result
