@@ -77,7 +77,7 @@ class Session:
             for name, broker in self.brokers.items():
                 this = f"{topic}-{repetition + 1}" if load.heavy else topic
                 if own and (load.heavy or repetition < 0):
-                    clients.create_topic(broker, this)
+                    clients.create_topic(broker, this, configs=load.configs)
                 run_secs = self.options.warm_secs if repetition < 0 else secs
                 result = loadgen.run(broker, load.mode, topic=this, secs=run_secs, **load.flags)
                 if repetition >= 0:
