@@ -100,7 +100,9 @@ def main() -> int:
         if result.returncode == 0 and not arguments.tests:
             step("fuzz")
             result = subprocess.run(
-                [sys.executable, "-m", "tests.fuzz.run", "--secs", str(arguments.secs)], **run, check=False
+                [sys.executable, "-m", "tests.fuzz.run", "--secs", str(arguments.secs), "--seed", "1"],
+                **run,
+                check=False,
             )
         step("done" if result.returncode == 0 else "failed")
         return result.returncode
