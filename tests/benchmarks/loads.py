@@ -48,6 +48,8 @@ class Load:
 
 
 ACKS_ALL = {"acks": -1}
+PRODUCE_16KB = {**ACKS_ALL, "conns": 4, "inflight": 5, "batch": 16, "rec": 1024}
+PRODUCE_1MB = {**ACKS_ALL, "conns": 1, "inflight": 4, "batch": 1000, "rec": 1024}
 KEPT_SHORT = {"segment.bytes": "33554432", "retention.bytes": "67108864", "file.delete.delay.ms": "0"}
 
 LOADS = (
@@ -81,14 +83,14 @@ LOADS = (
     Load(
         "produce-16KB-4x5",
         "produce",
-        {**ACKS_ALL, "conns": 4, "inflight": 5, "batch": 16, "rec": 1024},
+        PRODUCE_16KB,
         (Bar("MB_s", at_least=4), Bar("cpu_us_req", at_most=1 / 5)),
         heavy=True,
     ),
     Load(
         "produce-1MB-1x4",
         "produce",
-        {**ACKS_ALL, "conns": 1, "inflight": 4, "batch": 1000, "rec": 1024},
+        PRODUCE_1MB,
         (Bar("MB_s", at_least=5), Bar("cpu_us_req", at_most=1 / 5)),
         heavy=True,
     ),
@@ -97,14 +99,14 @@ LOADS = (
     Load(
         "produce-16KB-kept",
         "produce",
-        {**ACKS_ALL, "conns": 4, "inflight": 5, "batch": 16, "rec": 1024},
+        PRODUCE_16KB,
         (Bar("MB_s", at_least=4), Bar("cpu_us_req", at_most=1 / 5)),
         configs=KEPT_SHORT,
     ),
     Load(
         "produce-1MB-kept",
         "produce",
-        {**ACKS_ALL, "conns": 1, "inflight": 4, "batch": 1000, "rec": 1024},
+        PRODUCE_1MB,
         (Bar("MB_s", at_least=5), Bar("cpu_us_req", at_most=1 / 5)),
         configs=KEPT_SHORT,
     ),
