@@ -1,7 +1,10 @@
-"""Converts Kafka's message definitions (JSON inside the kafka-clients jar) to our compact schema tables.
+"""Converts Kafka's message definitions (JSON inside its jars) to our compact schema tables.
 
-    mvn -q dependency:get -Dartifact=org.apache.kafka:kafka-clients:4.4.0
-    python tools/import_schemas.py ~/.m2/repository/org/apache/kafka/kafka-clients/4.4.0/kafka-clients-4.4.0.jar
+    mvn -q dependency:get -Dartifact=org.apache.kafka:kafka_2.13:4.4.0
+    cd ~/.m2/repository/org/apache/kafka
+    python tools/import_schemas.py kafka-clients/4.4.0/kafka-clients-4.4.0.jar \\
+        kafka-group-coordinator/4.4.0/kafka-group-coordinator-4.4.0.jar \\
+        kafka-transaction-coordinator/4.4.0/kafka-transaction-coordinator-4.4.0.jar
 
 Writes pyralog/wire/schemas/*.py, whose form pyralog/wire/schema.py documents. Only what goes over the wire is taken:
 names, types, versions, tags, defaults, nullability. Versions that no advertised range reaches are left out.
@@ -37,13 +40,28 @@ FAMILIES: dict[str, tuple[str, list[int]]] = {
 STABLE_MAX = {22: 5}
 # Blobs inside requests; they carry their own version.
 DATA = ["ConsumerProtocolSubscription", "ConsumerProtocolAssignment"]
+# Keys and values of the records in __consumer_offsets and __transaction_state: a key begins with its type's number, a
+# value with its version.
+RECORDS = [
+    "LegacyOffsetCommit",
+    "OffsetCommit",
+    "GroupMetadata",
+    "ConsumerGroupMetadata",
+    "ConsumerGroupPartitionMetadata",
+    "ConsumerGroupMemberMetadata",
+    "ConsumerGroupTargetAssignmentMetadata",
+    "ConsumerGroupTargetAssignmentMember",
+    "ConsumerGroupCurrentMemberAssignment",
+    "ConsumerGroupRegularExpression",
+    "TransactionLog",
+]
 
 Range = tuple[int, int]
 OPEN = 32767
 
 
 def load(jar: str) -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(jar) as archive:
         for name in archive.namelist():
             if name.startswith("common/message/") and name.endswith(".json"):
@@ -116,11 +134,11 @@ class Writer:
         self.rows: list[tuple[int, str, str, str]] = []
 
     def class_name(self, struct: str) -> str:
-        return struct if len(self.users[struct]) == 1 else self.message["name"] + struct
+        return struct if len(self.users.get(struct, ())) == 1 else self.message["name"] + struct
 
     def fields(self, fields: list[dict[str, Any]], outer: Range, depth: int) -> None:
         for field in fields:
-            present = cut(parse_range(field["versions"]), outer)
+            present = cut(parse_range(field.get("versions") or field["taggedVersions"]), outer)
             if present:
                 self.field(field, present, outer, depth)
 
@@ -140,6 +158,7 @@ class Writer:
         if field.get("ignorable"):
             notes.append("ignorable")
         default = field.get("default", "null" if base == "records" else "")
+        default = "null" if default is None else default
         if default != "" and (not isinstance(default, str) or default not in ("0", "false")):
             notes.append("= " + str(default))
         self.rows.append((depth, snake(field["name"]), text, " ".join(note for note in notes if note)))
@@ -199,8 +218,18 @@ def wrapped(key: str, names: list[str]) -> list[str]:
     return [f"    {key}: (", *[f'        "{text}"' for text in [*lines[:-1], lines[-1].rstrip()]], "    ),"]
 
 
-def main(jar: str) -> None:
-    messages = load(jar)
+def blob_entry(message: dict[str, Any], users: dict[str, set[str]]) -> tuple[list[str], list[str]]:
+    """The lines of a blob, and the structs inside it."""
+    writer = Writer(message, valid_range(message), users)
+    flexible = flexible_from(message)
+    head = f"{message['name']} {versions_text(writer.valid)}" + (
+        f" flexible {flexible}+" if flexible is not None else ""
+    )
+    return [head, "data", *writer.lines()], writer.structs
+
+
+def main(clients: str, *coordinators: str) -> None:
+    messages = load(clients)
     users = struct_names(messages)
     by_key: dict[int, dict[str, dict[str, Any]]] = {}
     for message in messages.values():
@@ -224,13 +253,18 @@ def main(jar: str) -> None:
     data: list[tuple[int | str, list[str]]] = []
     data_structs = {}
     for name in DATA:
-        valid = valid_range(messages[name])
-        writer = Writer(messages[name], valid, users)
-        flexible = flexible_from(messages[name])
-        head = f"{name} {versions_text(valid)}" + (f" flexible {flexible}+" if flexible is not None else "")
-        data.append((name, [head, "data", *writer.lines()]))
-        data_structs[name] = writer.structs
+        lines, data_structs[name] = blob_entry(messages[name], users)
+        data.append((name, lines))
     (OUT / "blobs.py").write_text(family_module("Blobs inside requests", data))
+    records: list[tuple[int | str, list[str]]] = []
+    record_structs, record_keys = {}, {}
+    definitions = {name: message for jar in coordinators for name, message in load(jar).items()}
+    for record in RECORDS:
+        record_keys[record] = definitions[record + "Key"]["apiKey"]
+        for name in (record + "Key", record + "Value"):
+            lines, record_structs[name] = blob_entry(definitions[name], {})
+            records.append((name, lines))
+    (OUT / "coordinator_records.py").write_text(family_module("Records of the coordinators' topics", records))
     index = [
         '"""Which APIs and structs there are, and in which module, so that one API can load at a time."""',
         "",
@@ -248,9 +282,14 @@ def main(jar: str) -> None:
     index += ["}", "", "# blob: structs inside", "BLOBS: dict[str, str] = {"]
     for name, names in data_structs.items():
         index += wrapped(f'"{name}"', names)
+    index += ["}", "", "# record of a coordinator's topic: the type that its key begins with"]
+    index += ["RECORD_TYPES: dict[str, int] = {", *[f'    "{name}": {key},' for name, key in record_keys.items()], "}"]
+    index += ["", "# its key and value: structs inside", "RECORDS: dict[str, str] = {"]
+    for name, names in record_structs.items():
+        index += wrapped(f'"{name}"', names)
     index += ["}", "# fmt: on", ""]
     (OUT / "index.py").write_text("\n".join(index))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

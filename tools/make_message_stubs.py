@@ -49,7 +49,8 @@ def walk(spec: schema.StructSpec, done: dict[str, list[str]]) -> None:
 def render() -> str:
     lines = ["# Made by tools/make_message_stubs.py from the tables in wire/schemas; do not edit.", ""]
     lines += ["from pyralog._speedups.codec import Message as Message", ""]
-    entries = [loading.load_api(key) for key in sorted(index.APIS)] + [loading.load_blob(name) for name in index.BLOBS]
+    entries = [loading.load_api(key) for key in sorted(index.APIS)]
+    entries += [loading.load_blob(name) for name in (*index.BLOBS, *index.RECORDS)]
     for entry in entries:
         done: dict[str, list[str]] = {}
         for section in entry.schema.sections.values():

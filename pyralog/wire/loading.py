@@ -52,7 +52,9 @@ def load_api(key: int) -> Loaded:
 
 @functools.cache
 def load_blob(name: str) -> Loaded:
-    """Schema and classes of a blob, such as ConsumerProtocolSubscription."""
+    """Schema and classes of a blob: ConsumerProtocolSubscription, or half a record such as OffsetCommitKey."""
+    if name in index.RECORDS:
+        return _load("coordinator_records", name)
     if name not in index.BLOBS:
         raise KeyError(name)
     return _load("blobs", name)
@@ -66,7 +68,7 @@ def _owners() -> dict[str, int | str]:
         owners[name + "Request"] = owners[name + "Response"] = key
     for key, structs in index.STRUCTS.items():
         owners.update(dict.fromkeys(structs.split(), key))
-    for name, structs in index.BLOBS.items():
+    for name, structs in (*index.BLOBS.items(), *index.RECORDS.items()):
         owners.update(dict.fromkeys([name, *structs.split()], name))
     return owners
 

@@ -3995,3 +3995,271 @@ class ConsumerProtocolAssignmentTopicPartition(Message):
     topic: str
     partitions: list[int]
     def __init__(self, *, topic: str = ..., partitions: list[int] = ...) -> None: ...
+
+class LegacyOffsetCommitKey(Message):
+    group: str
+    topic: str
+    partition: int
+    def __init__(self, *, group: str = ..., topic: str = ..., partition: int = ...) -> None: ...
+
+class LegacyOffsetCommitValue(Message):
+    offset: int
+    metadata: str
+    commit_timestamp: int
+    def __init__(self, *, offset: int = ..., metadata: str = ..., commit_timestamp: int = ...) -> None: ...
+
+class OffsetCommitKey(Message):
+    group: str
+    topic: str
+    partition: int
+    def __init__(self, *, group: str = ..., topic: str = ..., partition: int = ...) -> None: ...
+
+class OffsetCommitValue(Message):
+    offset: int
+    leader_epoch: int
+    metadata: str
+    commit_timestamp: int
+    expire_timestamp: int
+    topic_id: bytes
+    def __init__(
+        self,
+        *,
+        offset: int = ...,
+        leader_epoch: int = ...,
+        metadata: str = ...,
+        commit_timestamp: int = ...,
+        expire_timestamp: int = ...,
+        topic_id: bytes = ...,
+    ) -> None: ...
+
+class GroupMetadataKey(Message):
+    group: str
+    def __init__(self, *, group: str = ...) -> None: ...
+
+class GroupMetadataValue(Message):
+    protocol_type: str
+    generation: int
+    protocol: str | None
+    leader: str | None
+    current_state_timestamp: int
+    members: list[GroupMetadataValueMemberMetadata]
+    def __init__(
+        self,
+        *,
+        protocol_type: str = ...,
+        generation: int = ...,
+        protocol: str | None = ...,
+        leader: str | None = ...,
+        current_state_timestamp: int = ...,
+        members: list[GroupMetadataValueMemberMetadata] = ...,
+    ) -> None: ...
+
+class GroupMetadataValueMemberMetadata(Message):
+    member_id: str
+    group_instance_id: str | None
+    client_id: str
+    client_host: str
+    rebalance_timeout: int
+    session_timeout: int
+    subscription: bytes
+    assignment: bytes
+    def __init__(
+        self,
+        *,
+        member_id: str = ...,
+        group_instance_id: str | None = ...,
+        client_id: str = ...,
+        client_host: str = ...,
+        rebalance_timeout: int = ...,
+        session_timeout: int = ...,
+        subscription: bytes = ...,
+        assignment: bytes = ...,
+    ) -> None: ...
+
+class ConsumerGroupMetadataKey(Message):
+    group_id: str
+    def __init__(self, *, group_id: str = ...) -> None: ...
+
+class ConsumerGroupMetadataValue(Message):
+    epoch: int
+    metadata_hash: int
+    def __init__(self, *, epoch: int = ..., metadata_hash: int = ...) -> None: ...
+
+class ConsumerGroupPartitionMetadataKey(Message):
+    group_id: str
+    def __init__(self, *, group_id: str = ...) -> None: ...
+
+class ConsumerGroupPartitionMetadataValue(Message):
+    topics: list[ConsumerGroupPartitionMetadataValueTopicMetadata]
+    def __init__(self, *, topics: list[ConsumerGroupPartitionMetadataValueTopicMetadata] = ...) -> None: ...
+
+class ConsumerGroupPartitionMetadataValueTopicMetadata(Message):
+    topic_id: bytes
+    topic_name: str
+    num_partitions: int
+    partition_metadata: list[ConsumerGroupPartitionMetadataValuePartitionMetadata]
+    def __init__(
+        self,
+        *,
+        topic_id: bytes = ...,
+        topic_name: str = ...,
+        num_partitions: int = ...,
+        partition_metadata: list[ConsumerGroupPartitionMetadataValuePartitionMetadata] = ...,
+    ) -> None: ...
+
+class ConsumerGroupPartitionMetadataValuePartitionMetadata(Message):
+    partition: int
+    racks: list[str]
+    def __init__(self, *, partition: int = ..., racks: list[str] = ...) -> None: ...
+
+class ConsumerGroupMemberMetadataKey(Message):
+    group_id: str
+    member_id: str
+    def __init__(self, *, group_id: str = ..., member_id: str = ...) -> None: ...
+
+class ConsumerGroupMemberMetadataValue(Message):
+    instance_id: str | None
+    rack_id: str | None
+    client_id: str
+    client_host: str
+    subscribed_topic_names: list[str]
+    subscribed_topic_regex: str | None
+    rebalance_timeout_ms: int
+    server_assignor: str | None
+    classic_member_metadata: ConsumerGroupMemberMetadataValueClassicMemberMetadata | None
+    def __init__(
+        self,
+        *,
+        instance_id: str | None = ...,
+        rack_id: str | None = ...,
+        client_id: str = ...,
+        client_host: str = ...,
+        subscribed_topic_names: list[str] = ...,
+        subscribed_topic_regex: str | None = ...,
+        rebalance_timeout_ms: int = ...,
+        server_assignor: str | None = ...,
+        classic_member_metadata: ConsumerGroupMemberMetadataValueClassicMemberMetadata | None = ...,
+    ) -> None: ...
+
+class ConsumerGroupMemberMetadataValueClassicMemberMetadata(Message):
+    session_timeout_ms: int
+    supported_protocols: list[ConsumerGroupMemberMetadataValueClassicProtocol]
+    def __init__(
+        self,
+        *,
+        session_timeout_ms: int = ...,
+        supported_protocols: list[ConsumerGroupMemberMetadataValueClassicProtocol] = ...,
+    ) -> None: ...
+
+class ConsumerGroupMemberMetadataValueClassicProtocol(Message):
+    name: str
+    metadata: bytes
+    def __init__(self, *, name: str = ..., metadata: bytes = ...) -> None: ...
+
+class ConsumerGroupTargetAssignmentMetadataKey(Message):
+    group_id: str
+    def __init__(self, *, group_id: str = ...) -> None: ...
+
+class ConsumerGroupTargetAssignmentMetadataValue(Message):
+    assignment_epoch: int
+    assignment_timestamp: int
+    def __init__(self, *, assignment_epoch: int = ..., assignment_timestamp: int = ...) -> None: ...
+
+class ConsumerGroupTargetAssignmentMemberKey(Message):
+    group_id: str
+    member_id: str
+    def __init__(self, *, group_id: str = ..., member_id: str = ...) -> None: ...
+
+class ConsumerGroupTargetAssignmentMemberValue(Message):
+    topic_partitions: list[ConsumerGroupTargetAssignmentMemberValueTopicPartition]
+    def __init__(
+        self,
+        *,
+        topic_partitions: list[ConsumerGroupTargetAssignmentMemberValueTopicPartition] = ...,
+    ) -> None: ...
+
+class ConsumerGroupTargetAssignmentMemberValueTopicPartition(Message):
+    topic_id: bytes
+    partitions: list[int]
+    def __init__(self, *, topic_id: bytes = ..., partitions: list[int] = ...) -> None: ...
+
+class ConsumerGroupCurrentMemberAssignmentKey(Message):
+    group_id: str
+    member_id: str
+    def __init__(self, *, group_id: str = ..., member_id: str = ...) -> None: ...
+
+class ConsumerGroupCurrentMemberAssignmentValue(Message):
+    member_epoch: int
+    previous_member_epoch: int
+    state: int
+    assigned_partitions: list[ConsumerGroupCurrentMemberAssignmentValueTopicPartitions]
+    partitions_pending_revocation: list[ConsumerGroupCurrentMemberAssignmentValueTopicPartitions]
+    def __init__(
+        self,
+        *,
+        member_epoch: int = ...,
+        previous_member_epoch: int = ...,
+        state: int = ...,
+        assigned_partitions: list[ConsumerGroupCurrentMemberAssignmentValueTopicPartitions] = ...,
+        partitions_pending_revocation: list[ConsumerGroupCurrentMemberAssignmentValueTopicPartitions] = ...,
+    ) -> None: ...
+
+class ConsumerGroupCurrentMemberAssignmentValueTopicPartitions(Message):
+    topic_id: bytes
+    partitions: list[int]
+    assignment_epochs: list[int] | None
+    def __init__(
+        self,
+        *,
+        topic_id: bytes = ...,
+        partitions: list[int] = ...,
+        assignment_epochs: list[int] | None = ...,
+    ) -> None: ...
+
+class ConsumerGroupRegularExpressionKey(Message):
+    group_id: str
+    regular_expression: str
+    def __init__(self, *, group_id: str = ..., regular_expression: str = ...) -> None: ...
+
+class ConsumerGroupRegularExpressionValue(Message):
+    topics: list[str]
+    version: int
+    timestamp: int
+    def __init__(self, *, topics: list[str] = ..., version: int = ..., timestamp: int = ...) -> None: ...
+
+class TransactionLogKey(Message):
+    transactional_id: str
+    def __init__(self, *, transactional_id: str = ...) -> None: ...
+
+class TransactionLogValue(Message):
+    producer_id: int
+    previous_producer_id: int
+    next_producer_id: int
+    producer_epoch: int
+    next_producer_epoch: int
+    transaction_timeout_ms: int
+    transaction_status: int
+    transaction_partitions: list[TransactionLogValuePartitionsSchema] | None
+    transaction_last_update_timestamp_ms: int
+    transaction_start_timestamp_ms: int
+    client_transaction_version: int
+    def __init__(
+        self,
+        *,
+        producer_id: int = ...,
+        previous_producer_id: int = ...,
+        next_producer_id: int = ...,
+        producer_epoch: int = ...,
+        next_producer_epoch: int = ...,
+        transaction_timeout_ms: int = ...,
+        transaction_status: int = ...,
+        transaction_partitions: list[TransactionLogValuePartitionsSchema] | None = ...,
+        transaction_last_update_timestamp_ms: int = ...,
+        transaction_start_timestamp_ms: int = ...,
+        client_transaction_version: int = ...,
+    ) -> None: ...
+
+class TransactionLogValuePartitionsSchema(Message):
+    topic: str
+    partition_ids: list[int]
+    def __init__(self, *, topic: str = ..., partition_ids: list[int] = ...) -> None: ...

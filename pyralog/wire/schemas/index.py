@@ -240,4 +240,51 @@ BLOBS: dict[str, str] = {
     "ConsumerProtocolSubscription": "ConsumerProtocolSubscriptionTopicPartition",
     "ConsumerProtocolAssignment": "ConsumerProtocolAssignmentTopicPartition",
 }
+
+# record of a coordinator's topic: the type that its key begins with
+RECORD_TYPES: dict[str, int] = {
+    "LegacyOffsetCommit": 0,
+    "OffsetCommit": 1,
+    "GroupMetadata": 2,
+    "ConsumerGroupMetadata": 3,
+    "ConsumerGroupPartitionMetadata": 4,
+    "ConsumerGroupMemberMetadata": 5,
+    "ConsumerGroupTargetAssignmentMetadata": 6,
+    "ConsumerGroupTargetAssignmentMember": 7,
+    "ConsumerGroupCurrentMemberAssignment": 8,
+    "ConsumerGroupRegularExpression": 16,
+    "TransactionLog": 0,
+}
+
+# its key and value: structs inside
+RECORDS: dict[str, str] = {
+    "LegacyOffsetCommitKey": "",
+    "LegacyOffsetCommitValue": "",
+    "OffsetCommitKey": "",
+    "OffsetCommitValue": "",
+    "GroupMetadataKey": "",
+    "GroupMetadataValue": "GroupMetadataValueMemberMetadata",
+    "ConsumerGroupMetadataKey": "",
+    "ConsumerGroupMetadataValue": "",
+    "ConsumerGroupPartitionMetadataKey": "",
+    "ConsumerGroupPartitionMetadataValue": (
+        "ConsumerGroupPartitionMetadataValueTopicMetadata "
+        "ConsumerGroupPartitionMetadataValuePartitionMetadata"
+    ),
+    "ConsumerGroupMemberMetadataKey": "",
+    "ConsumerGroupMemberMetadataValue": (
+        "ConsumerGroupMemberMetadataValueClassicMemberMetadata "
+        "ConsumerGroupMemberMetadataValueClassicProtocol"
+    ),
+    "ConsumerGroupTargetAssignmentMetadataKey": "",
+    "ConsumerGroupTargetAssignmentMetadataValue": "",
+    "ConsumerGroupTargetAssignmentMemberKey": "",
+    "ConsumerGroupTargetAssignmentMemberValue": "ConsumerGroupTargetAssignmentMemberValueTopicPartition",
+    "ConsumerGroupCurrentMemberAssignmentKey": "",
+    "ConsumerGroupCurrentMemberAssignmentValue": "ConsumerGroupCurrentMemberAssignmentValueTopicPartitions",
+    "ConsumerGroupRegularExpressionKey": "",
+    "ConsumerGroupRegularExpressionValue": "",
+    "TransactionLogKey": "",
+    "TransactionLogValue": "TransactionLogValuePartitionsSchema",
+}
 # fmt: on

@@ -50,11 +50,12 @@ def test_the_index_agrees_with_the_tables() -> None:
         assert loaded.schema.flexible_from == (schema.OPEN + 1 if flexible is None else flexible)
         structs = set(loaded.classes) - {name + "Request", name + "Response"}
         assert structs == set(index.STRUCTS.get(key, "").split()), key
-    for name, structs in index.BLOBS.items():
+    for name, structs in (*index.BLOBS.items(), *index.RECORDS.items()):
         assert set(loading.load_blob(name).classes) == {name, *structs.split()}
 
 
 def test_class_names_are_unique_over_all_tables() -> None:
     names = [name for key in index.APIS for name in loading.load_api(key).classes]
-    names += [name for blob in index.BLOBS for name in loading.load_blob(blob).classes]
+    blobs = (*index.BLOBS, *index.RECORDS)
+    names += [name for blob in blobs for name in loading.load_blob(blob).classes]
     assert len(names) == len(set(names)) == len(loading.class_names())
