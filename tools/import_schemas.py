@@ -38,6 +38,8 @@ FAMILIES: dict[str, tuple[str, list[int]]] = {
 }
 # Versions that the definitions mark as unstable and no broker advertises.
 STABLE_MAX = {22: 5}
+# Fields that Kafka fills by version in code; ours are dropped where the version lacks them.
+IGNORABLE = {("ElectLeadersResponse", "ErrorCode")}
 # Blobs inside requests; they carry their own version.
 DATA = ["ConsumerProtocolSubscription", "ConsumerProtocolAssignment"]
 # Keys and values of the records in __consumer_offsets and __transaction_state: a key begins with its type's number, a
@@ -155,7 +157,7 @@ class Writer:
             tagged = cut(parse_range(field["taggedVersions"]), present)
             assert tagged == present, field
             notes.append(f"tag={field['tag']}")
-        if field.get("ignorable"):
+        if field.get("ignorable") or (self.message["name"], field["name"]) in IGNORABLE:
             notes.append("ignorable")
         default = field.get("default", "null" if base == "records" else "")
         default = "null" if default is None else default

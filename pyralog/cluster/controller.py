@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pyralog.cluster.controller_configs import alter_configs
+from pyralog.cluster.controller_partitions import elect_leaders, reassign_partitions
 from pyralog.cluster.controller_topics import (
     ConfigRules,
     TopicDefaults,
@@ -23,7 +24,9 @@ from pyralog.cluster.requests import (
     CreatePartitions,
     CreateTopics,
     DeleteTopics,
+    ElectLeaders,
     IncrementalAlterConfigs,
+    ReassignPartitions,
     RegisterBroker,
     RegisterBrokerReply,
     Reply,
@@ -82,6 +85,10 @@ class Controller:
                 return _allocate_producer_ids(image, request)
             case RegisterBroker():
                 return _register_broker(image, request)
+            case ElectLeaders():
+                return elect_leaders(image, request)
+            case ReassignPartitions():
+                return reassign_partitions(image, request)
 
 
 def _allocate_producer_ids(

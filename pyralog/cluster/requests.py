@@ -111,6 +111,40 @@ class CreatePartitionsReply(NamedTuple):
     topics: tuple[TopicResult, ...]
 
 
+class ElectLeaders(NamedTuple):
+    """Elect leaders: the preferred ones, or (unclean) any live replica where there is no leader.
+
+    `partitions` pairs topics with partition indexes; None = every partition that needs an election.
+    """
+
+    unclean: bool
+    partitions: tuple[tuple[str, tuple[int, ...]], ...] | None
+
+
+class PartitionResult(NamedTuple):
+    """The outcome for one partition."""
+
+    partition: int
+    error: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+
+
+class PartitionsReply(NamedTuple):
+    """Outcomes by topic, in the order of the request."""
+
+    topics: tuple[tuple[str, tuple[PartitionResult, ...]], ...]
+
+
+class ReassignPartitions(NamedTuple):
+    """Move partitions to other replicas (KIP-455); None in place of replicas takes a move back that is under way.
+
+    Without `change_replication_factor` a partition keeps as many replicas as it has (KIP-860).
+    """
+
+    topics: tuple[tuple[str, tuple[tuple[int, tuple[int, ...] | None], ...]], ...]
+    change_replication_factor: bool = True
+
+
 class ConfigOp(IntEnum):
     """What an incremental change does to a configuration value."""
 
@@ -216,6 +250,8 @@ Request = (
     | AlterConfigs
     | AllocateProducerIds
     | RegisterBroker
+    | ElectLeaders
+    | ReassignPartitions
 )
 Reply = (
     CreateTopicsReply
@@ -224,4 +260,5 @@ Reply = (
     | AlterConfigsReply
     | AllocateProducerIdsReply
     | RegisterBrokerReply
+    | PartitionsReply
 )

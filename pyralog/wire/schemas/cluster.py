@@ -50,12 +50,12 @@ request
   timeout_ms       int32 = 60000
 response
   throttle_time_ms         int32
-  error_code               int16 1+
+  error_code               int16 1+ ignorable
   replica_election_results []ReplicaElectionResult
     topic            string
     partition_result []ElectLeadersResponsePartitionResult
       partition_id  int32
-      error_code    int16
+      error_code    int16 ignorable
       error_message string?
 """,
     45: """

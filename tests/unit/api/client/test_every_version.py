@@ -136,6 +136,22 @@ def full_request(key: int, version: int, node: Node) -> Any:
                     m.CreatePartitionsTopic(name="missing", count=20, assignments=None),
                 ]
             )
+        case 43:
+            partitions = [m.ElectLeadersRequestTopicPartitions(topic=name, partitions=[0, 99]) for name in ("t", "u")]
+            return m.ElectLeadersRequest(topic_partitions=partitions)
+        case 45:
+            moves = [m.ReassignablePartition(partition_index=index, replicas=[1]) for index in (0, 99)]
+            moves.append(m.ReassignablePartition(partition_index=1, replicas=None))
+            topics = [m.ReassignableTopic(name=name, partitions=moves) for name in ("t", "missing")]
+            return m.AlterPartitionReassignmentsRequest(topics=topics)
+        case 46:
+            return m.ListPartitionReassignmentsRequest(
+                topics=[m.ListPartitionReassignmentsTopics(name="t", partition_indexes=[0, 99])]
+            )
+        case 55:
+            partition = m.DescribeQuorumRequestPartitionData(partition_index=0)
+            topic = m.DescribeQuorumRequestTopicData(topic_name="__cluster_metadata", partitions=[partition])
+            return m.DescribeQuorumRequest(topics=[topic])
         case 44:
             change = m.IncrementalAlterConfigsRequestAlterableConfig(name="retention.ms", config_operation=0, value="5")
             return m.IncrementalAlterConfigsRequest(
@@ -277,6 +293,10 @@ def test_table_is_that_of_the_single_node_broker() -> None:
         "DescribeProducers": (0, 0),
         "ListConfigResources": (0, 1),
         "DescribeTopicPartitions": (0, 0),
+        "ElectLeaders": (0, 2),
+        "AlterPartitionReassignments": (0, 1),
+        "ListPartitionReassignments": (0, 0),
+        "DescribeQuorum": (0, 2),
     }
     for api in CLIENT_APIS.values():
         assert API[api.key].min_version <= api.min_version
