@@ -6,7 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker import Assign, Event, Poll, Send, Violation, check, decode, encode, load
+from tests.checker.compaction import Keyed, check_compaction
+from tests.checker.history import (
+    Assign,
+    Commit,
+    Committed,
+    Event,
+    Healed,
+    Lag,
+    Own,
+    Poll,
+    Producers,
+    Returned,
+    Send,
+    Txn,
+    Violation,
+    decode,
+    encode,
+    load,
+)
+from tests.checker.judge import check
+from tests.checker.transactions import check_exactly_once, strong_components
 
 P = "t-0"
 
@@ -82,6 +102,168 @@ def test_each_rule_finds_its_violation(rule: str, history: list[Event]) -> None:
     assert rule in rules(history)
 
 
+def in_txn(txn: str, value: str, offset: int, partition: str = P) -> list[Event]:
+    return [Send("p1", "invoke", partition, value, -1, txn), Send("p1", "ok", partition, value, offset, txn)]
+
+
+def ended(txn: str, kind: str = "ok") -> list[Event]:
+    return [Txn("p1", "invoke", txn), Txn("p1", kind, txn)]
+
+
+def committed(offset: int, generation: int = 1, kind: str = "ok", process: str = "c1") -> list[Event]:
+    begun = Commit(process, "invoke", "g", P, offset, generation)
+    return [begun, begun._replace(kind=kind)]
+
+
+def told(offset: int) -> list[Event]:
+    return [Committed("c1", "invoke", "g", P), Committed("c1", "ok", "g", P, offset)]
+
+
+def test_transactions_that_are_right() -> None:
+    history = [
+        *in_txn("t1", "a", 0),
+        *ended("t1"),
+        *in_txn("t2", "b", 2),
+        *ended("t2", "fail"),
+        *in_txn("t3", "c", 4),
+        *ended("t3", "info"),
+        read((0, "a")),
+        Assign("c2"),
+        Poll("c2", P, [(0, "a"), (2, "b"), (4, "c")], "", False),
+    ]
+    assert check(history, dense=False) == []
+
+
+def test_groups_that_are_right() -> None:
+    history = [
+        Own("c1", "g", 1, [P]),
+        *committed(5),
+        *told(5),
+        *committed(7, kind="info"),
+        *told(7),
+        Own("c2", "g", 2, [P]),
+        *committed(9, 1, "fail"),
+        *told(7),
+        *committed(9, 2, process="c2"),
+        Committed("c1", "invoke", "g", P),
+        *committed(11, 2, process="c2"),
+        Committed("c1", "ok", "g", P, 9),
+        Returned("c2", "g", [P], [P, "t-1"]),
+    ]
+    assert check(history, forward=True) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "history"),
+    [
+        pytest.param("I5", [*in_txn("t1", "a", 0), *ended("t1", "fail"), read((0, "a"))], id="aborted and yet there"),
+        pytest.param("I1", [*in_txn("t1", "a", 0), *ended("t1"), *sent("b", 1), read((1, "b"))], id="committed, lost"),
+        pytest.param(
+            "I6", [*in_txn("t1", "a", 0), Poll("p1", P, [(0, "a")], "t1"), *ended("t1")], id="polls its own send"
+        ),
+        pytest.param(
+            "I9",
+            [
+                *in_txn("t1", "a", 0),
+                *in_txn("t2", "b", 0, "u-0"),
+                Poll("p1", "u-0", [(0, "b")], "t1"),
+                Poll("p1", P, [(0, "a")], "t2"),
+                *ended("t1"),
+                *ended("t2"),
+            ],
+            id="each read the other (G1c)",
+        ),
+        pytest.param("I11", [Healed(0), Lag(31_000, 1_000)], id="never caught up"),
+        pytest.param(
+            "I19",
+            [Producers("restart", P, [(1, 0, 5)]), Producers("restart", P, [(1, 0, 4)])],
+            id="forgot a sequence",
+        ),
+        pytest.param("I20", [Own("c1", "g", 1, [P]), Own("c2", "g", 1, [P])], id="two owners"),
+        pytest.param(
+            "I20", [Own("c1", "g", 1, [P]), Own("c2", "g", 2, [P]), *committed(5)], id="an old generation commits"
+        ),
+        pytest.param("I20", [*committed(5), *told(-1)], id="a committed offset is gone"),
+        pytest.param("I20", [*committed(5), *committed(7), *told(5)], id="a committed offset is old"),
+        pytest.param("I20", [*committed(5, kind="fail"), *told(5)], id="a refused commit counts"),
+        pytest.param("I21", [Returned("c1", "g", [P, "t-1"], [P])], id="a static member lost a partition"),
+    ],
+)
+def test_each_rule_of_transactions_and_groups_finds_its_violation(rule: str, history: list[Event]) -> None:
+    assert rules(history, dense=False) == {rule}
+
+
+def test_a_committed_offset_goes_back() -> None:
+    history = [*committed(7), *told(7), *committed(5), *told(5)]
+    assert rules(history) == set()
+    assert rules(history, forward=True) == {"I20"}
+
+
+def test_member_epochs_say_nothing_of_other_members() -> None:
+    history: list[Event] = [Own("c1", "g", 5, [P]), Own("c2", "g", 4, ["t-1"])]
+    assert rules(history, by_member=True) == set()
+    assert rules([*history, Own("c1", "g", 4, [P])], by_member=True) == {"I20"}
+
+
+def test_a_transaction_that_missed_what_another_had_written_before_it() -> None:
+    """G-single: t2 read up to where t1 wrote, and t1's other value."""
+    history = [
+        *sent("x", 0),
+        *in_txn("t1", "a", 1),
+        *in_txn("t1", "b", 0, "u-0"),
+        *ended("t1"),
+        Poll("p2", P, [(0, "x")], "t2"),
+        Poll("p2", "u-0", [(0, "b")], "t2"),
+        *ended("t2"),
+        Assign("c1"),
+        read((0, "x"), (1, "a")),
+    ]
+    assert rules(history, dense=False) == set()
+    assert rules(history, dense=False, isolated=True) == {"I9"}
+
+
+def test_strong_components_of_a_long_chain_need_no_recursion() -> None:
+    chain = {str(i): [str(i + 1)] for i in range(5_000)}
+    assert len(strong_components(chain)) == 5_001
+    assert len(strong_components({**chain, "5000": ["0"]})) == 1
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wrong"),
+    [(["a", "b"], 0), (["a", "a", "b"], 1), (["a"], 1), (["a", "b", "c"], 1)],
+    ids=["once each", "twice", "never", "of nothing"],
+)
+def test_exactly_once(outputs: list[str], wrong: int) -> None:
+    assert [violation.rule for violation in check_exactly_once(["a", "b"], outputs)] == ["I22"] * wrong
+
+
+WRITTEN = [Keyed(0, "k", "1"), Keyed(1, "l", "1"), Keyed(2, "k", "2"), Keyed(3, "l", None, 50), Keyed(4, "k", "3")]
+
+
+@pytest.mark.parametrize(
+    ("kept", "keep_from", "wrong"),
+    [
+        ([1, 2, 3, 4], 0, 0),
+        ([2, 4], 100, 0),
+        ([2, 4], 50, 1),
+        ([3, 4], 0, 1),
+        ([2, 3], 0, 1),
+        ([2, 3, 4, 1], 0, 1),
+    ],
+    ids=["right", "an old tombstone", "a young tombstone", "a last value", "not compacted", "order"],
+)
+def test_compaction(kept: list[int], keep_from: int, wrong: int) -> None:
+    read_back = [WRITTEN[offset] for offset in kept]
+    found = check_compaction(P, WRITTEN, read_back, cleaned_to=4, keep_tombstones_from_ms=keep_from)
+    assert [violation.rule for violation in found] == ["I18"] * wrong
+
+
+def test_compaction_invents_nothing() -> None:
+    other = [Keyed(2, "k", "9"), *WRITTEN[3:]]
+    found = check_compaction(P, WRITTEN, other, cleaned_to=4, keep_tombstones_from_ms=0)
+    assert [violation.rule for violation in found] == ["I18"]
+
+
 def test_retries_without_idempotence_may_repeat() -> None:
     history = [*sent("a", 1), read((0, "a"), (1, "a"))]
     assert rules(history, repeated=["p1"]) == set()
@@ -116,7 +298,8 @@ def test_histories_survive_a_file_and_a_torn_last_line(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.write_text("".join(encode(event) + "\n" for event in GOOD) + '["Send", "p1", "inv')
     assert load(path) == GOOD
-    assert decode(encode(GOOD[0])) == GOOD[0]
+    for event in (GOOD[0], Producers("restart", P, [(1, 0, 5)]), Own("c1", "g", 1, [P]), Healed(4)):
+        assert decode(encode(event)) == event
 
 
 def test_violations_read_well() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker import check, load
+from tests.checker.history import load
+from tests.checker.judge import check
 from tests.integration.clients import CLIENTS
 from tests.integration.conftest import LONG, Worker, create_topic, until
 from tests.reference.process import Broker

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.checker import Assign, Event, Poll, Send, encode
+from tests.checker.history import Assign, Event, Poll, Send, encode
 from tests.integration.clients import CLIENTS, PRODUCERS, READERS, retried
 
 STOP = threading.Event()

@@ -1,103 +1,55 @@
-"""The one judge of histories: what clients saw of a log, checked against the invariants of docs (I1, I2, I3, ...).
+"""Rules of a log and its clients: I1-I5, I7, I8, I10, I16.
 
-A history is a list of events in the order in which they happened:
-
-    Send(process, kind, partition, value, offset)   kind: invoke, ok, fail (surely not written), info (unknown)
-    Poll(process, partition, records)               records: [(offset, value), ...] of one partition in one poll
-    Assign(process)                                 the process chose new positions: the next poll may start anywhere
-
-Values are unique over the whole history. Checked are:
-
-    I1  no lost write: below the highest offset read, every acknowledged value was read
-    I2  nothing unseen: after the final polls no acknowledged value is unread
-    I3  one offset, one value, over all sends, polls and readers
-    I4  no duplicate: with idempotence a value is at one offset only
-    I5  no value of a failed send is read
-    I7  no poll skips records and none goes back, between two assignments
-    I8  a producer's acknowledged offsets grow in the order of its sends, per partition
-    I10 an unknown send is there at most once
-    I16 no gaps (where `dense` says that the log has none: no transactions, no compaction)
+Polls of read_uncommitted say what lies at an offset; what may be there at all is judged by read_committed.
 """
 
 from __future__ import annotations
 
 import bisect
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
 
-Partition = str  # "topic-0"
-
-
-class Send(NamedTuple):
-    """One step of a send."""
-
-    process: str
-    kind: str
-    partition: Partition
-    value: str
-    offset: int = -1
-
-
-class Poll(NamedTuple):
-    """What one poll gave of one partition."""
-
-    process: str
-    partition: Partition
-    records: Sequence[tuple[int, str]]
-
-
-class Assign(NamedTuple):
-    """A reader chose its positions."""
-
-    process: str
-
-
-Event = Send | Poll | Assign
-
-
-class Violation(NamedTuple):
-    """One broken invariant."""
-
-    rule: str
-    partition: Partition
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.rule} {self.partition}: {self.text}"
+from tests.checker.history import Assign, Event, Partition, Poll, Send, Txn, Violation
 
 
 @dataclass
 class Log:
-    """What is known of one partition."""
+    """What is known of one partition. `acked` must be there (a transaction's values: once it has committed), `barred`
+    must not be seen by a reader of committed records, where `seen` holds what one saw."""
 
     acked: dict[str, int] = field(default_factory=dict)
     sent: dict[str, str] = field(default_factory=dict)
+    barred: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
     read: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     where: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
 
-def gather(history: Iterable[Event]) -> dict[Partition, Log]:
+def gather(history: Sequence[Event]) -> dict[Partition, Log]:
     """The sends and reads of each partition."""
     logs: dict[Partition, Log] = defaultdict(Log)
+    outcome = {event.txn: event.kind for event in history if isinstance(event, Txn)}
     for event in history:
         if isinstance(event, Send):
             log = logs[event.partition]
             log.sent[event.value] = event.kind
-            if event.kind == "ok" and event.offset >= 0:
+            fate = outcome.get(event.txn, "info") if event.txn else "ok"
+            if event.kind == "fail" or fate == "fail":
+                log.barred.add(event.value)
+            elif event.kind == "ok" and event.offset >= 0 and fate == "ok":
                 log.acked[event.value] = event.offset
         elif isinstance(event, Poll):
             log = logs[event.partition]
             for offset, value in event.records:
                 log.read[offset].add(value)
                 log.where[value].add(offset)
+                if event.committed:
+                    log.seen.add(value)
     return logs
 
 
-def check(
+def check_records(
     history: Sequence[Event],
     *,
     complete: bool = True,
@@ -139,8 +91,8 @@ def _partition(
         kind = log.sent.get(value)
         if kind is None:
             yield "I3", f"{value!r} was read at {sorted(offsets)} and never sent"
-        if kind == "fail":
-            yield "I5", f"{value!r} was read at {sorted(offsets)} though its send failed"
+        if value in log.barred and (value in log.seen or kind == "fail"):
+            yield "I5", f"{value!r} was read at {sorted(offsets)} though its send failed or its transaction was aborted"
         if len(offsets) > 1 and owner.get(value) not in may_repeat:
             rule = "I10" if kind in ("info", "invoke") else "I4"
             yield rule, f"{value!r} is there {len(offsets)} times, at {sorted(offsets)}"
@@ -191,31 +143,3 @@ def _sends(history: Sequence[Event], may_reorder: frozenset[str]) -> Iterator[Vi
             text = f"{event.process} sent {event.value!r} after {before[1]!r} and was told {offset} after {before[0]}"
             yield Violation("I8", event.partition, text)
         last[key] = (offset, event.value)
-
-
-# -- histories in files: one JSON array a line, as the workers of tests/integration write them
-
-
-def encode(event: Event) -> str:
-    """One line of a history file."""
-    return json.dumps([type(event).__name__, *event])
-
-
-def decode(line: str) -> Event:
-    """The event of a line."""
-    name, *fields = json.loads(line)
-    kinds: dict[str, type[Send] | type[Poll] | type[Assign]] = {"Send": Send, "Poll": Poll, "Assign": Assign}
-    event = kinds[name](*fields)
-    if isinstance(event, Poll):
-        return event._replace(records=[(offset, value) for offset, value in event.records])
-    return event
-
-
-def load(*paths: Path) -> list[Event]:
-    """The events of some files; order between files does not matter to any rule. A torn last line is left out."""
-    events = []
-    for path in paths:
-        for line in path.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                events.append(decode(line))
-    return events
