@@ -1,4 +1,4 @@
-"""Rules of groups: one owner, no commits of old generations, committed offsets that stay (I20), static members (I21)."""
+"""Rules of groups: one owner, no commits of old generations, offsets that stay (I20), static members (I21)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _old_epochs(history: Sequence[Event]) -> Iterator[Violation]:
 
 @dataclass
 class _Offset:
-    """What a question for a committed offset may be answered with: the last sure commit, and every later or unsure one."""
+    """What a question for an offset may be answered with: the last sure commit, and every later or unsure one."""
 
     sure: int = NONE
     unsure: set[int] = field(default_factory=set)
