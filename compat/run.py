@@ -78,6 +78,7 @@ CLIENTS = {
         Client("confluent-kafka", "compat.confluent_kafka.run", "confluent_kafka"),
         Client("kcat", "compat.kcat.run", "kcat", needs=("kcat",)),
         Client("java", "compat.java.run", "java", smoke=False, needs=("java", "javac", "mvn")),
+        Client("streams", "compat.streams.run", "streams", smoke=False, needs=("java", "javac", "mvn")),
         Client("franz-go", "compat.franz_go.run", "franz_go", smoke=False, needs=("go",)),
         Client("kafkajs", "compat.kafkajs.run", "kafkajs", smoke=False, needs=("node", "npm")),
     )
