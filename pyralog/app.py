@@ -8,11 +8,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pyralog._speedups.fileops import Files
 from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.admin.http import HttpFront
 from pyralog.api.context import ApiSettings, Services
@@ -108,16 +107,22 @@ def _where(listener: Listener) -> Address:
 class Node:
     """One node: its parts, and the order in which they start and stop."""
 
-    def __init__(self, config: Config, log_dir: LogDir) -> None:
+    def __init__(self, config: Config, log_dir: LogDir, *, clock: Callable[[], int] = now_ms) -> None:
         self._config = config
         self._log_dir = log_dir
+        self._clock = clock
         self._node_id = config.node.node_id
         self._scope = TaskScope("node")
         self._api_scope = TaskScope("api")
         self._meta = WorkPool("meta", 1)
         self._work = WorkPool("work", work_threads())
         self._view = ConfigurationView(config)
+        self._metadata = MetadataLog(log_dir.path)
         self._quorum = self._build_quorum()
+        # How a part gets its thread; a test may put a body of its own in place of the plane's.
+        self.start_thread = start_thread
+        # What is left undone at the end; a test sets it to stop as a killed process would.
+        self.abandoned = False
         self._bound: list[tuple[socket.socket, Listener]] = []
         self._plane: Plane | None = None
         self._lifecycle: Lifecycle | None = None
@@ -125,12 +130,29 @@ class Node:
         self._http: HttpFront | None = None
         self._quorum_started = False
 
+    @property
+    def plane(self) -> Plane | None:
+        """The data plane, once there is one."""
+        return self._plane
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Where clients are served, with the ports that were really got."""
+        return [listener for _, listener in self._bound]
+
     async def run(self) -> int:
-        """Start, serve, stop. A failure of a part that the node cannot do without ends it with an error code."""
+        """Be the only node of a process: serve until SIGTERM or SIGINT, and say on stdout when clients may come."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_requested, stop, number)
+        return await self.serve(stop, self._say_ready)
+
+    async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> int:
+        """Start, serve until `stop` is set, stop; no signal is handled and nothing printed.
+
+        A failure of a part that the node cannot do without ends it with an error code.
+        """
         failed = self._scope.failed
         stopping = self._scope.start(stop.wait(), name="stop signal")
         starting = self._scope.start(self._start(), name="start", quiet=True)
@@ -139,16 +161,19 @@ class Node:
             await asyncio.wait({starting, *waiting}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-                sys.stdout.write(ready_line([listener for _, listener in self._bound]) + "\n")
-                sys.stdout.flush()
+                ready()
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             else:
                 starting.cancel()
                 await asyncio.wait({starting})
             clean = not failed.done()
         finally:
-            await self._stop()
+            await (self._abandon() if self.abandoned else self._stop())
         return EXIT_STOPPED if clean else EXIT_FAILED
+
+    def _say_ready(self) -> None:
+        sys.stdout.write(ready_line(self.listeners) + "\n")
+        sys.stdout.flush()
 
     def _stop_requested(self, stop: asyncio.Event, number: int) -> None:
         log.info("%s: %s", signal.Signals(number).name, "already stopping" if stop.is_set() else "stopping")
@@ -162,7 +187,7 @@ class Node:
         plane = self._plane = self._build_plane()
         lifecycle = self._lifecycle = self._build_lifecycle(plane)
         plane.attach(asyncio.get_running_loop())
-        plane.start(start_thread)
+        plane.start(self.start_thread)
         await lifecycle.start(image)
         self._quorum.set_applier(lifecycle.apply)
         assert self._maintenance is not None
@@ -182,7 +207,7 @@ class Node:
             delete_topic_enable=config.topics.allow_delete,
         )
         rules = Rules(self._view.broker_defaults(ClusterImage()))
-        voter = SingleVoter(MetadataLog(self._log_dir.path), self._node_id, self._scope, self._meta, self._work, now_ms)
+        voter = SingleVoter(self._metadata, self._node_id, self._scope, self._meta, self._work, self._clock)
         return Quorum(voter, Controller(settings, rules, os.urandom), self._scope, self._node_id)
 
     async def _join(self) -> ClusterImage:
@@ -209,7 +234,7 @@ class Node:
     def _build_plane(self) -> Plane:
         network, storage = self._config.network, self._config.storage
         engine = PlaneEngine(
-            Files(),
+            self._log_dir.files,
             max_connections=network.max_connections,
             max_connections_per_ip=network.max_connections_per_ip,
             max_request_bytes=network.max_request_bytes,
@@ -228,10 +253,10 @@ class Node:
 
     def _build_lifecycle(self, plane: Plane) -> Lifecycle:
         storage = self._config.storage
-        store = PartitionStore(self._log_dir, now_ms)
-        lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, now_ms)
+        store = PartitionStore(self._log_dir, self._clock)
+        lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, self._clock)
         settings = MaintenanceSettings(storage.retention_check_interval_ms, storage.producer_id_expiration_ms)
-        self._maintenance = Maintenance(settings, lifecycle, plane, store, self._work, self._scope, now_ms)
+        self._maintenance = Maintenance(settings, lifecycle, plane, store, self._work, self._scope, self._clock)
         lifecycle.set_follow(self._maintenance)
         plane.events.detached = self._maintenance.detached
         plane.events.failed = lifecycle.lost_disk
@@ -245,7 +270,7 @@ class Node:
         assert self._lifecycle is not None
         assert self._maintenance is not None
         config = self._config
-        listeners = [listener for _, listener in self._bound]
+        listeners = self.listeners
         advertised = AdvertisedAddress(listeners, container_gateway())
         services = Services(
             settings=ApiSettings(
@@ -296,6 +321,23 @@ class Node:
                 finally:
                     self._work.close()
                     self._meta.close()
+
+    async def _abandon(self) -> None:
+        """End as a killed process would: nobody is answered, no log is flushed, no mark of a clean stop is left."""
+        for sock, _ in self._bound:
+            sock.close()
+        await self._api_scope.close()
+        await self._scope.close()
+        if self._plane is not None:
+            self._plane.stop()
+        if self._http is not None:
+            await self._http.close()
+        self._work.close()
+        self._meta.close()
+        self._metadata.close()
+        if self._lifecycle is not None:
+            # Its logs close their files when nobody holds them any more.
+            self._lifecycle.replicas.clear()
 
     async def _drain(self) -> None:
         """No new connections; what is being answered gets some time."""
