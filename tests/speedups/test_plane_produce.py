@@ -553,8 +553,15 @@ def test_counters_and_histograms(rig):
     assert counters["requests_produce"] == 3
     assert counters["failed_produce"] == 1
     assert counters["requests_fetch"] == 1
-    assert rig.handle().traffic() == (len(batch(3)) + len(batch(2)), len(batch(3)) + len(batch(2)), 5, 2, 0)
+    assert rig.handle().traffic() == (len(batch(3)) + len(batch(2)), len(batch(3)) + len(batch(2)), 5, 2, 0, 5)
     count, total, buckets = rig.engine.histogram("batch_records")
     assert (count, total, sum(buckets)) == (2, 5, 2)
     with pytest.raises(KeyError):
         rig.engine.histogram("nothing")
+
+
+def test_failures_by_their_error(client):
+    client.produce(batch(3), acks=7)
+    client.produce(batch(3), acks=7)
+    client.fetch(9)
+    assert client.rig.engine.failures() == ({21: 2}, {1: 1})

@@ -20,7 +20,7 @@ from pyralog._speedups.plane.state cimport (
     CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME, CMD_LOG_START,
     CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
     CMD_SETTINGS, CMD_STATIC,
-    HISTOGRAM_SIZE, KAFKA,
+    ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
     Command, Connection, Engine, Event, FileChunk, Histogram, Partition, Settings,
 )
 from pyralog._speedups.producers cimport producers_count
@@ -57,8 +57,9 @@ cdef class PartitionHandle:
                 self.p.log.size, bool(self.p.failed))
 
     def traffic(self):
-        """(bytes in, bytes out, records in, batches in, producers) since it was added."""
-        return (self.p.bytes_in, self.p.bytes_out, self.p.records_in, self.p.batches_in, producers_count(self.p.producers))
+        """(bytes in, bytes out, records in, batches in, producers, records out) since it was added."""
+        return (self.p.bytes_in, self.p.bytes_out, self.p.records_in, self.p.batches_in,
+                producers_count(self.p.producers), self.p.records_out)
 
 
 cdef void fill_settings(Settings* s, LogConfig* l, dict values):
@@ -425,6 +426,12 @@ cdef class PlaneEngine:
         counters["sessions"] = self.e.n_sessions
         counters["unsynced_bytes"] = self.e.unsynced_bytes
         return counters
+
+    def failures(self):
+        """Produce and fetch requests that failed: two of {Kafka's error code: count}."""
+        cdef int i
+        return ({i - 1: self.e.produce_errors[i] for i in range(ERROR_CODES) if self.e.produce_errors[i]},
+                {i - 1: self.e.fetch_errors[i] for i in range(ERROR_CODES) if self.e.fetch_errors[i]})
 
     def histogram(self, str name not None):
         """(count, sum, buckets) of produce_ns, fetch_ns, sync_ns, batch_bytes or batch_records."""

@@ -1,6 +1,6 @@
 """The Fetch response: what is new to the client, small slices copied, large ones left to sendfile."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t
 
 from pyralog._speedups.plane.buffers cimport (
     buffer_reserve, put_count, put_i16, put_i32, put_i64, put_raw, put_string, put_uvarint,
@@ -9,7 +9,7 @@ from pyralog._speedups.plane.connection cimport output_file
 from pyralog._speedups.plane.fetch_request cimport INCREMENTAL, TOPIC_ID_FROM, Item, Plan
 from pyralog._speedups.plane.frame cimport MALFORMED, SERVED, Request, response_begin, response_end
 from pyralog._speedups.plane.gate cimport touch
-from pyralog._speedups.plane.ring cimport histogram_add
+from pyralog._speedups.plane.ring cimport count_error, histogram_add
 from pyralog._speedups.plane.session cimport session_item
 from pyralog._speedups.plane.state cimport Connection, Engine, SessionItem
 
@@ -88,6 +88,8 @@ cdef int64_t put_item(Engine* e, Connection* c, Request* r, Plan* plan, Item* it
         put_uvarint(&c.output, 0)
     if item.p != NULL:
         item.p.bytes_out += item.slice.length
+        if item.slice.length > 0:
+            item.p.records_out += item.slice.next_offset - item.offset
     return sent
 
 
@@ -140,6 +142,14 @@ cdef int64_t put_topics(Engine* e, Connection* c, Request* r, Plan* plan) noexce
     return files
 
 
+cdef int16_t first_error(const Plan* plan) noexcept nogil:
+    cdef int32_t i
+    for i in range(plan.n_items):
+        if plan.items[i].error != 0:
+            return plan.items[i].error
+    return 0
+
+
 cdef int answer(Engine* e, Connection* c, Request* r, Plan* plan) noexcept nogil:
     cdef int64_t start = response_begin(c, r)
     cdef int64_t files
@@ -159,6 +169,7 @@ cdef int answer(Engine* e, Connection* c, Request* r, Plan* plan) noexcept nogil
     response_end(c, start, files)
     if plan.error != 0 or plan.any_error:
         e.counters.failed_fetch += 1
+        count_error(e.fetch_errors, plan.error if plan.error != 0 else first_error(plan))
     if not c.parked.active:
         histogram_add(&e.fetch_ns, e.now_ns - c.parked.since_ns if c.parked.since_ns else 0, 1)
     touch(e, c)

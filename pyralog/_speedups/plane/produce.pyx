@@ -19,7 +19,7 @@ from pyralog._speedups.plane.gate cimport gate_open, gate_wait, output_end, touc
 from pyralog._speedups.plane.partition cimport (
     partition_answer, partition_enqueue, permits_of, topic_by_id, topic_by_name, topic_partition,
 )
-from pyralog._speedups.plane.ring cimport histogram_add
+from pyralog._speedups.plane.ring cimport count_error, histogram_add
 from pyralog._speedups.plane.state cimport (
     DENY_WRITE, E_CORRUPT_MESSAGE, E_INVALID_RECORD, E_INVALID_REQUEST, E_INVALID_REQUIRED_ACKS, E_INVALID_TIMESTAMP,
     E_INVALID_TXN_STATE, E_KAFKA_STORAGE_ERROR, E_MESSAGE_TOO_LARGE, E_NONE, E_NOT_ENOUGH_REPLICAS,
@@ -322,7 +322,7 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
     cdef Topic* topic
     cdef Partition* p
     cdef Outcome out
-    cdef bint any_error = False
+    cdef int16_t first_error = 0
     if head.acks != 0:
         if start < 0 or buffer_reserve(&c.output, 16) < 0:
             return MALFORMED
@@ -345,7 +345,8 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
                 skip_tags(&body)
             p = topic_partition(topic, index)
             serve_partition(e, c, r, topic, p, records, head.acks, &out)
-            any_error = any_error or out.error != 0
+            if first_error == 0:
+                first_error = out.error
             if out.appended:
                 c.produced = e.flushes
             if head.acks != 0:
@@ -358,9 +359,10 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
             skip_tags(&body)
             if head.acks != 0 and buffer_reserve(&c.output, 16) == 0:
                 put_uvarint(&c.output, 0)
-    if any_error:
+    if first_error != 0:
         e.counters.failed_produce += 1
-    return finish(e, c, r, head.acks, start, any_error)
+        count_error(e.produce_errors, first_error)
+    return finish(e, c, r, head.acks, start, first_error != 0)
 
 
 cdef int finish(Engine* e, Connection* c, Request* r, int16_t acks, int64_t start, bint any_error) noexcept nogil:

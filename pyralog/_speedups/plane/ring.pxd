@@ -5,6 +5,7 @@ from pyralog._speedups.plane.state cimport Command, Engine, Event, Histogram, Jo
 cdef int64_t monotonic_ns() noexcept nogil
 cdef int64_t wall_ms() noexcept nogil
 cdef void histogram_add(Histogram* h, int64_t value, int64_t times) noexcept nogil
+cdef void count_error(int64_t* counts, int32_t error) noexcept nogil
 
 cdef int rings_init(Engine* e) noexcept nogil
 cdef void rings_free(Engine* e) noexcept nogil

@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from pyralog._speedups.fileops cimport FileOps, iovec
 from pyralog._speedups.plane.state cimport (
-    JOB_INDEX, JOB_PATH, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
+    ERROR_CODES, JOB_INDEX, JOB_PATH, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
     Command, Engine, Event, Histogram, Job, JobQueue, Partition, pthread_cond_t, pthread_mutex_t,
 )
 
@@ -70,6 +70,11 @@ cdef void histogram_add(Histogram* h, int64_t value, int64_t times) noexcept nog
         h.buckets[exponent * 32 + <int>((v >> (exponent - 1)) & 31)] += times
     else:
         h.buckets[v] += times
+
+
+cdef void count_error(int64_t* counts, int32_t error) noexcept nogil:
+    """A request failed with this error code; what is no code of Kafka's counts as an unknown error."""
+    counts[error + 1 if -1 <= error < ERROR_CODES - 1 else 0] += 1
 
 
 cdef int rings_init(Engine* e) noexcept nogil:

@@ -215,6 +215,7 @@ ctypedef struct Partition:
     int64_t bytes_out
     int64_t records_in
     int64_t batches_in
+    int64_t records_out         # by offsets: of a compacted log more than are there
     uint64_t remove_cookie
 
 
@@ -260,6 +261,7 @@ ctypedef struct StaticAnswer:   # a body the plane serves by itself
 
 
 cdef enum:
+    ERROR_CODES = 192           # more than Kafka has; codes start at -1
     HISTOGRAM_SIZE = 2048       # 64 powers of two, 32 steps each: error below 3.2 %
 
 ctypedef struct Histogram:
@@ -512,6 +514,8 @@ ctypedef struct Engine:
     JobQueue cold_queue
 
     Counters counters
+    int64_t produce_errors[ERROR_CODES]     # requests by the first error in them, at Kafka's code + 1
+    int64_t fetch_errors[ERROR_CODES]
     Histogram produce_ns
     Histogram fetch_ns
     Histogram sync_ns

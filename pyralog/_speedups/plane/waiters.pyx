@@ -5,7 +5,7 @@ from libc.string cimport memmove
 
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.gate cimport answer_failed, gate_met
-from pyralog._speedups.plane.ring cimport post_event
+from pyralog._speedups.plane.ring cimport count_error, post_event
 from pyralog._speedups.plane.state cimport EVENT_DONE, EVENT_FAILED, Answer, Connection, Engine, Partition, Waiter
 
 cdef int64_t MANY = <int64_t>1 << 60
@@ -30,6 +30,7 @@ cdef void settle(Engine* e, const Answer* answer, int32_t error) noexcept nogil:
     if error != 0:
         answer_failed(e, answer.connection, answer.generation, answer.answer, <int16_t>error)
         e.counters.failed_produce += 1
+        count_error(e.produce_errors, error)
     if answer.slot >= 0:
         gate_met(e, answer.connection, answer.generation, answer.slot)
 
