@@ -21,6 +21,7 @@ from pyralog.config.endpoints import (
 )
 from pyralog.config.options import DAY_MS, Bytes, Flag, Millis, Opt, Section, Text, Whole, group
 from pyralog.config.schema_groups import GroupsSection, TransactionsSection
+from pyralog.config.schema_operations import LoggingSection, MetricsSection
 from pyralog.config.schema_topics import TopicsSection
 from pyralog.config.units import INT_MAX, LONG_MAX
 
@@ -48,8 +49,9 @@ class NodeSection(Section):
         BeforeValidator(split_list),
         Opt(default="[data_dir]", effect="operations"),
     ] = Field((), description="Several data disks. This release takes one.")
-    log_dir: Annotated[Text, Opt(effect="operations")] = Field(
-        "/var/log/pyralog", description="Folder of pyralog.log, audit.log and error.log."
+    log_dir: Annotated[Text, Opt()] = Field(
+        "/var/log/pyralog",
+        description="Folder of pyralog.log, audit.log and error.log. By default used where it is there and writable.",
     )
     cluster_nodes: Annotated[
         tuple[Member, ...],
@@ -82,9 +84,9 @@ class NetworkSection(Section):
     listeners: Annotated[tuple[ClientListener, ...], Opt(default="one, from listen_address")] = Field(
         (), description="Several client ports: a list of {name, listen, advertised, protocol}."
     )
-    admin_address: Annotated[
-        Address | None, BeforeValidator(parse_optional_address), Opt(effect="operations", default="none")
-    ] = Field(None, description="A separate HTTP port.")
+    admin_address: Annotated[Address | None, BeforeValidator(parse_optional_address), Opt(default="none")] = Field(
+        None, description="A separate port that serves HTTP alone, the same as the client port."
+    )
     max_connections: Annotated[Whole, Opt(kafka=("max.connections",))] = Field(
         10000, ge=1, le=INT_MAX, description="Client connections above this number are closed and counted."
     )
@@ -212,6 +214,8 @@ class Config(Section):
     )
     groups: GroupsSection = group(GroupsSection, "Consumer groups.")
     transactions: TransactionsSection = group(TransactionsSection, "Transactions.")
+    metrics: MetricsSection = group(MetricsSection, "Metrics.")
+    logging: LoggingSection = group(LoggingSection, "Log files.")
 
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
 
