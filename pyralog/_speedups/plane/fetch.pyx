@@ -142,6 +142,8 @@ cdef int wait_for_pages(Engine* e, Connection* c, Request* r, Plan* plan) noexce
         free(job)
         return MALFORMED
     c.parked.cold += 1
+    if c.parked.since_ns == 0:
+        c.parked.since_ns = e.now_ns
     c.parked.session_id = plan.session.id if plan.session != NULL else 0
     c.parked.needed = (<int64_t>1) << 60
     job.fd = segment_acquire(item.p.log, item.slice.segment)

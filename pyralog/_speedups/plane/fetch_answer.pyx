@@ -9,7 +9,7 @@ from pyralog._speedups.plane.connection cimport output_file
 from pyralog._speedups.plane.fetch_request cimport INCREMENTAL, TOPIC_ID_FROM, Item, Plan
 from pyralog._speedups.plane.frame cimport MALFORMED, SERVED, Request, response_begin, response_end
 from pyralog._speedups.plane.gate cimport touch
-from pyralog._speedups.plane.ring cimport count_error, histogram_add
+from pyralog._speedups.plane.ring cimport count_error, histogram_add, monotonic_ns
 from pyralog._speedups.plane.session cimport session_item
 from pyralog._speedups.plane.state cimport Connection, Engine, SessionItem
 
@@ -171,6 +171,8 @@ cdef int answer(Engine* e, Connection* c, Request* r, Plan* plan) noexcept nogil
         e.counters.failed_fetch += 1
         count_error(e.fetch_errors, plan.error if plan.error != 0 else first_error(plan))
     if not c.parked.active:
-        histogram_add(&e.fetch_ns, e.now_ns - c.parked.since_ns if c.parked.since_ns else 0, 1)
+        histogram_add(&e.fetch_ns, monotonic_ns() - e.now_ns, 1)
+    elif c.parked.deadline_ms == 0:             # it has waited for pages, not for records
+        histogram_add(&e.fetch_ns, monotonic_ns() - c.parked.since_ns, 1)
     touch(e, c)
     return SERVED

@@ -3,7 +3,7 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t
 
 from pyralog._speedups.plane.buffers cimport grown, patch_i16, patch_i64
-from pyralog._speedups.plane.ring cimport histogram_add
+from pyralog._speedups.plane.ring cimport histogram_add, monotonic_ns
 from pyralog._speedups.plane.state cimport Connection, Engine, HeapEntry, Slot
 
 
@@ -82,11 +82,14 @@ cdef void gate_met(Engine* e, uint32_t index, uint32_t generation, int64_t slot)
 cdef int64_t gate_releasable(Engine* e, Connection* c) noexcept nogil:
     """Retires the slots at the head that wait for nothing; the absolute position up to which output may leave."""
     cdef Slot* head
+    cdef int64_t now = 0
     while c.n_slots > 0:
         head = &c.slots[c.slots_head]
         if head.pending > 0:
             return head.start
-        histogram_add(&e.produce_ns, e.now_ns - head.since_ns, 1)
+        if now == 0:
+            now = monotonic_ns()        # not the cycle's: most answers leave in the cycle that their request came in
+        histogram_add(&e.produce_ns, now - head.since_ns, 1)
         c.slots_head += 1
         c.slots_base += 1
         c.n_slots -= 1
