@@ -1,0 +1,259 @@
+"""The transaction coordinator of this node: shards of __transaction_state, and the end of what they decide."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pyralog.coordinator.partitioner import partition_for
+from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
+from pyralog.coordinator.transaction.machine import TransactionMachine
+from pyralog.coordinator.transaction.markers import MarkerGroups, Markers
+from pyralog.coordinator.transaction.requests import (
+    AddPartitions,
+    Ending,
+    EndTransaction,
+    GetEnding,
+    InitProducerId,
+    ListTransactions,
+    MarkersWritten,
+    ProducerIdNeeded,
+)
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.runtime import Pending
+from pyralog.wire.coordinator_records import TRANSACTION_RECORDS
+
+if TYPE_CHECKING:
+    from pyralog.cluster.image import ClusterImage, ImageDelta
+    from pyralog.coordinator.active import ActiveShard
+    from pyralog.coordinator.internal_topics import InternalTopic
+    from pyralog.coordinator.transaction.settings import TransactionSettings
+    from pyralog.coordinator.transaction.state import Entry, ProducerIdentity
+
+log = logging.getLogger(__name__)
+
+RETRY_MS = 100
+# How long a producer that begins its next transaction waits for the end of the last one, before it is told to retry.
+PATIENCE_MS = 100
+
+
+class ProducerIdSource(Protocol):
+    """Where new producer ids come from."""
+
+    def take(self) -> int | None:
+        """One that is at hand."""
+        ...
+
+    async def next(self) -> int:
+        """One, after the cluster has been asked for more."""
+        ...
+
+
+class TransactionCoordinator:
+    """Transactional ids, over the partitions of __transaction_state that this node leads."""
+
+    def __init__(
+        self,
+        topic: InternalTopic,
+        settings: TransactionSettings,
+        ports: Ports,
+        groups: MarkerGroups,
+        producer_ids: ProducerIdSource,
+    ) -> None:
+        self.topic = topic
+        self.settings = settings
+        self._scope = ports.scope
+        self._producer_ids = producer_ids
+        self._image: ClusterImage | None = None
+        self._ended: deque[tuple[int, str]] = deque()
+        self._woken = False
+        # Who waits for the end of a transaction, by transactional id.
+        self._waiting: dict[str, Pending[None]] = {}
+        self.markers = Markers(ports.plane, groups, self._current)
+        self.runtime: CoordinatorRuntime[TransactionMachine] = CoordinatorRuntime(
+            topic.name, TRANSACTION_RECORDS, ports, self._make
+        )
+
+    def _make(self, partition: int, image: ClusterImage) -> TransactionMachine:
+        return TransactionMachine(partition, self.settings, image, self._note_ended)
+
+    def _current(self) -> ClusterImage:
+        assert self._image is not None
+        return self._image
+
+    # --- the node ---
+
+    def begin(self, image: ClusterImage) -> None:
+        """Load what this node leads, in the background."""
+        self._image = image
+        self.runtime.begin(image)
+
+    def on_image(self, delta: ImageDelta, image: ClusterImage) -> None:
+        """The cluster has changed."""
+        self._image = image
+        self.runtime.on_image(delta, image)
+
+    async def stop(self, timeout_ms: int) -> None:
+        """Finish what is on its way; decided transactions whose markers are missing get them after the next start."""
+        self.markers.close()
+        await self.runtime.stop(timeout_ms)
+
+    # --- requests ---
+
+    def submit(self, transactional_id: str, request: Any) -> Pending[Any]:
+        """What the id's shard answers. KafkaError 14, 15, 16 while it is not to be had here."""
+        partitions = self.topic.partitions
+        if partitions:
+            return self.runtime.submit(partition_for(transactional_id, partitions), request, len(transactional_id))
+        result: Pending[Any] = Pending()
+
+        def made(error: BaseException | None) -> None:
+            if error is not None:
+                result.resolve(error)
+            else:
+                self.submit(transactional_id, request).then(result.resolve)
+
+        self.topic.make().then(made)
+        return result
+
+    def init_producer_id(self, request: InitProducerId) -> Pending[ProducerIdentity]:
+        """The identity of a producer that begins."""
+        return self._decide(request)
+
+    def end(self, request: EndTransaction) -> Pending[ProducerIdentity]:
+        """Commit or abort; answered when that is decided for good. The markers follow."""
+        return self._decide(request)
+
+    def add(self, request: AddPartitions) -> Pending[None]:
+        """Make partitions part of the transaction. One that begins waits a little for the end of the last one."""
+        result: Pending[None] = Pending()
+
+        def answered(value: Any) -> None:
+            if _is_concurrent(value):
+                self._when_ended(request.transactional_id, lambda: self._submit_to(request, result))
+            else:
+                result.resolve(value)
+
+        self.submit(request.transactional_id, request).then(answered)
+        return result
+
+    def _submit_to(self, request: Any, result: Pending[Any]) -> None:
+        self.submit(request.transactional_id, request).then(result.resolve)
+
+    def _decide(self, request: InitProducerId | EndTransaction) -> Pending[ProducerIdentity]:
+        """Submit; once more with a new producer id when it turns out that one is needed."""
+        result: Pending[ProducerIdentity] = Pending()
+
+        def answered(value: Any) -> None:
+            if not isinstance(value, ProducerIdNeeded):
+                result.resolve(value)
+                return
+            spare = self._producer_ids.take()
+            if spare is not None:
+                self._submit_to(request._replace(spare_id=spare), result)
+                return
+            try:
+                self._scope.start(self._with_next_id(request, result), name="producer id")
+            except RuntimeError:
+                result.resolve(KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "this node is stopping"))
+
+        self.submit(request.transactional_id, request).then(answered)
+        return result
+
+    async def _with_next_id(self, request: InitProducerId | EndTransaction, result: Pending[Any]) -> None:
+        try:
+            spare = await self._producer_ids.next()
+        except KafkaError as error:
+            result.resolve(error)
+        else:
+            self._submit_to(request._replace(spare_id=spare), result)
+
+    def _when_ended(self, transactional_id: str, go_on: Callable[[], None]) -> None:
+        """Go on when the decided transaction of this id has ended, or after PATIENCE_MS."""
+        ended = self._waiting.get(transactional_id)
+        if ended is None:
+            ended = self._waiting[transactional_id] = Pending()
+            timer = asyncio.get_running_loop().call_later(PATIENCE_MS / 1000, self._wake, transactional_id)
+            ended.then(lambda _: timer.cancel())
+        ended.then(lambda _: go_on())
+
+    def _wake(self, transactional_id: str) -> None:
+        waiting = self._waiting.pop(transactional_id, None)
+        if waiting is not None:
+            waiting.resolve(None)
+
+    async def list(self) -> list[tuple[str, Entry]]:
+        """Every transactional id of this node. KafkaError while a shard is not loaded."""
+        states = self.runtime.states()
+        if any(state is not State.ACTIVE for state in states.values()):
+            raise KafkaError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        asked = [self.runtime.submit(partition, ListTransactions()) for partition in states]
+        return [item for pending in asked for item in await pending]
+
+    # --- the end of transactions ---
+
+    def _note_ended(self, partition: int, transactional_id: str) -> None:
+        """The machine has decided; it is in the middle of it, so what follows comes later."""
+        self._ended.append((partition, transactional_id))
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._end_noted)
+
+    def _end_noted(self) -> None:
+        self._woken = False
+        while self._ended:
+            self._write_markers(*self._ended.popleft())
+
+    def _write_markers(self, partition: int, transactional_id: str) -> None:
+        """Ask for what was decided, which is answered when it is in the log; write the markers; say so."""
+        try:
+            shard = self.runtime.shard(partition)
+        except KafkaError:
+            return  # it starts again from its log, and says again what has to be ended
+
+        def decided(ending: Ending | BaseException | None) -> None:
+            if isinstance(ending, BaseException):
+                self._later(shard, lambda: self._write_markers(partition, transactional_id))
+            elif ending is not None:
+                epoch = self._coordinator_epoch(partition)
+                self.markers.end(ending, epoch, lambda: not shard.closed, lambda: self._written(shard, ending))
+
+        _submit(shard, GetEnding(transactional_id)).then(decided)
+
+    def _written(self, shard: ActiveShard, ending: Ending) -> None:
+        def said(value: Any) -> None:
+            if isinstance(value, BaseException):
+                self._later(shard, lambda: self._written(shard, ending))
+
+        pending = _submit(shard, MarkersWritten(ending.transactional_id, ending.identity))
+        # The machine is on: who waited may begin, and its answer comes behind the record of this end.
+        self._wake(ending.transactional_id)
+        pending.then(said)
+
+    def _later(self, shard: ActiveShard, again: Callable[[], None]) -> None:
+        """A shard that is full or about to close did not take a request of ours."""
+        if not shard.closed:
+            asyncio.get_running_loop().call_later(RETRY_MS / 1000, self._if_open, shard, again)
+
+    @staticmethod
+    def _if_open(shard: ActiveShard, again: Callable[[], None]) -> None:
+        if not shard.closed:
+            again()
+
+    def _coordinator_epoch(self, partition: int) -> int:
+        registration = self._current().partition(self.topic.name, partition)
+        return 0 if registration is None else registration.leader_epoch
+
+
+def _submit(shard: ActiveShard, request: Any) -> Pending[Any]:
+    try:
+        return shard.submit(request)
+    except KafkaError as error:
+        return Pending.of(error)
+
+
+def _is_concurrent(value: Any) -> bool:
+    return isinstance(value, KafkaError) and value.code is ErrorCode.CONCURRENT_TRANSACTIONS
