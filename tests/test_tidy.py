@@ -135,8 +135,9 @@ def test_only_runtime_starts_things(what: str) -> None:
 
 
 def test_init_files_are_empty() -> None:
+    """Except for that of pyralog.testing, whose names are what users write; it imports nothing by itself."""
     full = [name_of(path) for path in PACKAGE.rglob("__init__.py") if path.read_text(encoding="utf-8").strip()]
-    assert full == []
+    assert full == ["pyralog/testing/__init__.py"]
 
 
 def test_every_module_opens_with_a_sentence() -> None:
