@@ -68,19 +68,19 @@ public final class Cases {
 
     // -- helpers
 
-    private static String fresh() {
+    static String fresh() {
         return "compat-" + UUID.randomUUID().toString().substring(0, 13);
     }
 
-    private static byte[] bytes(String text) {
+    static byte[] bytes(String text) {
         return text == null ? null : text.getBytes(java.nio.charset.StandardCharsets.UTF_8);
     }
 
-    private static String text(byte[] value) {
+    static String text(byte[] value) {
         return value == null ? null : new String(value, java.nio.charset.StandardCharsets.UTF_8);
     }
 
-    private static Properties properties(Object... pairs) {
+    static Properties properties(Object... pairs) {
         Properties all = new Properties();
         all.put("bootstrap.servers", bootstrap);
         for (int i = 0; i < pairs.length; i += 2) {
@@ -89,27 +89,27 @@ public final class Cases {
         return all;
     }
 
-    private static KafkaProducer<byte[], byte[]> producer(Object... pairs) {
+    static KafkaProducer<byte[], byte[]> producer(Object... pairs) {
         return new KafkaProducer<>(properties(pairs), new ByteArraySerializer(), new ByteArraySerializer());
     }
 
-    private static KafkaConsumer<byte[], byte[]> consumer(Object... pairs) {
+    static KafkaConsumer<byte[], byte[]> consumer(Object... pairs) {
         return new KafkaConsumer<>(properties(pairs), new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
-    private static Admin admin() {
+    static Admin admin() {
         return Admin.create(properties());
     }
 
-    private static <T> T get(Future<T> future) throws Exception {
+    static <T> T get(Future<T> future) throws Exception {
         return future.get(20, TimeUnit.SECONDS);
     }
 
-    private static <T> T get(KafkaFuture<T> future) throws Exception {
+    static <T> T get(KafkaFuture<T> future) throws Exception {
         return future.get(20, TimeUnit.SECONDS);
     }
 
-    private static String errorName(Callable<?> call) throws Exception {
+    static String errorName(Callable<?> call) throws Exception {
         try {
             call.call();
         } catch (ExecutionException error) {
@@ -120,7 +120,7 @@ public final class Cases {
         throw new AssertionError("no error");
     }
 
-    private static void until(Callable<Boolean> check, String what) throws Exception {
+    static void until(Callable<Boolean> check, String what) throws Exception {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
         while (!check.call()) {
             if (System.nanoTime() > deadline) {
@@ -130,7 +130,7 @@ public final class Cases {
         }
     }
 
-    private static void equal(Object seen, Object wanted) {
+    static void equal(Object seen, Object wanted) {
         if (!seen.equals(wanted)) {
             throw new AssertionError(clip(seen) + " instead of " + clip(wanted));
         }
@@ -141,7 +141,7 @@ public final class Cases {
         return text.length() > 200 ? text.substring(0, 200) : text;
     }
 
-    private static Map<String, Object> map(Object... pairs) {
+    static Map<String, Object> map(Object... pairs) {
         Map<String, Object> all = new TreeMap<>();
         for (int i = 0; i < pairs.length; i += 2) {
             all.put((String) pairs[i], pairs[i + 1]);
@@ -149,7 +149,7 @@ public final class Cases {
         return all;
     }
 
-    private static String newTopic(Admin admin, int partitions, Map<String, String> configs) throws Exception {
+    static String newTopic(Admin admin, int partitions, Map<String, String> configs) throws Exception {
         String topic = fresh();
         get(admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all());
         until(() -> {
@@ -162,7 +162,7 @@ public final class Cases {
         return topic;
     }
 
-    private static List<RecordMetadata> write(String topic, List<ProducerRecord<byte[], byte[]>> records, Object... pairs)
+    static List<RecordMetadata> write(String topic, List<ProducerRecord<byte[], byte[]>> records, Object... pairs)
             throws Exception {
         List<Future<RecordMetadata>> futures = new ArrayList<>();
         List<RecordMetadata> result = new ArrayList<>();
@@ -178,7 +178,7 @@ public final class Cases {
         return result;
     }
 
-    private static List<ProducerRecord<byte[], byte[]>> values(String topic, int count) {
+    static List<ProducerRecord<byte[], byte[]>> values(String topic, int count) {
         List<ProducerRecord<byte[], byte[]>> all = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             all.add(new ProducerRecord<>(topic, 0, null, bytes("value " + i)));
@@ -186,7 +186,7 @@ public final class Cases {
         return all;
     }
 
-    private static List<ConsumerRecord<byte[], byte[]>> read(String topic, int count, Object... pairs) throws Exception {
+    static List<ConsumerRecord<byte[], byte[]>> read(String topic, int count, Object... pairs) throws Exception {
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(pairs)) {
             List<TopicPartition> assigned = new ArrayList<>();
             until(() -> !consumer.partitionsFor(topic).isEmpty(), "partitions of " + topic);
@@ -197,7 +197,7 @@ public final class Cases {
         }
     }
 
-    private static List<ConsumerRecord<byte[], byte[]>> poll(KafkaConsumer<byte[], byte[]> consumer, int count)
+    static List<ConsumerRecord<byte[], byte[]>> poll(KafkaConsumer<byte[], byte[]> consumer, int count)
             throws Exception {
         List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
         until(() -> {
@@ -670,6 +670,8 @@ public final class Cases {
         topics();
         configuring();
         cluster();
+        Groups.register(CASES);
+        Transactions.register(CASES);
         ExecutorService pool = Executors.newCachedThreadPool();
         boolean failed = false;
         for (Map.Entry<String, Callable<Object>> entry : CASES.entrySet()) {

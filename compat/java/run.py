@@ -27,8 +27,10 @@ def compile_cases(name: str = "Cases") -> tuple[str, Path]:
     target.mkdir(exist_ok=True)
     (target / "log4j2.properties").write_text(LOG4J)
     source, compiled = HERE / f"{name}.java", target / f"{name}.class"
-    if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
-        command = ["javac", "-cp", f"{jars}/*", "-d", str(target), "-Xlint:all,-processing,-classfile", str(source)]
+    newest = max(path.stat().st_mtime for path in HERE.glob("*.java"))
+    if not compiled.exists() or compiled.stat().st_mtime < newest:
+        command = ["javac", "-cp", f"{jars}/*", "-sourcepath", str(HERE), "-d", str(target)]
+        command += ["-Xlint:all,-processing,-classfile", str(source)]
         subprocess.run(command, check=True, stdout=sys.stderr)
     return f"{target}:{jars}/*", target
 
