@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pyralog.cluster.controller_configs import alter_configs
+from pyralog.cluster.controller_features import update_features
 from pyralog.cluster.controller_partitions import elect_leaders, reassign_partitions
 from pyralog.cluster.controller_topics import (
     ConfigRules,
@@ -31,6 +32,7 @@ from pyralog.cluster.requests import (
     RegisterBrokerReply,
     Reply,
     Request,
+    UpdateFeatures,
 )
 from pyralog.errors import ErrorCode
 
@@ -89,6 +91,8 @@ class Controller:
                 return elect_leaders(image, request)
             case ReassignPartitions():
                 return reassign_partitions(image, request)
+            case UpdateFeatures():
+                return update_features(image, request)
 
 
 def _allocate_producer_ids(

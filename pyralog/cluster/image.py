@@ -355,10 +355,8 @@ class ImageBuilder:
         if self._features is None:
             self._features = dict(self._image.features)
         self._touched_features.add(record.name)
-        if record.level == 0:
-            self._features.pop(record.name, None)
-        else:
-            self._features[record.name] = record.level
+        # Level 0 stays: what was switched off on purpose is not switched on by the next start.
+        self._features[record.name] = record.level
 
 
 _APPLY: Mapping[type[Any], Callable[[ImageBuilder, Any], None]] = {

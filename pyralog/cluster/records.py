@@ -97,7 +97,7 @@ class ProducerIdsRecord(NamedTuple):
 
 
 class FeatureLevelRecord(NamedTuple):
-    """A finalized feature has this level; 0 takes it back."""
+    """A finalized feature has this level; 0 = it is switched off."""
 
     name: str
     level: int

@@ -242,6 +242,35 @@ class RegisterBrokerReply(NamedTuple):
     broker_epoch: int
 
 
+class FeatureUpdate(NamedTuple):
+    """A feature to finalize at a level; 0 switches it off. The upgrade type is the wire's: 1 up, 2 and 3 down."""
+
+    name: str
+    level: int
+    upgrade_type: int = 1
+
+
+class UpdateFeatures(NamedTuple):
+    """Finalize features, or with validate_only say what would happen."""
+
+    updates: tuple[FeatureUpdate, ...]
+    validate_only: bool = False
+
+
+class FeatureResult(NamedTuple):
+    """The outcome for one feature."""
+
+    name: str
+    error: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+
+
+class UpdateFeaturesReply(NamedTuple):
+    """One outcome per update; with any error nothing was changed."""
+
+    features: tuple[FeatureResult, ...]
+
+
 Request = (
     CreateTopics
     | DeleteTopics
@@ -252,6 +281,7 @@ Request = (
     | RegisterBroker
     | ElectLeaders
     | ReassignPartitions
+    | UpdateFeatures
 )
 Reply = (
     CreateTopicsReply
@@ -261,4 +291,5 @@ Reply = (
     | AllocateProducerIdsReply
     | RegisterBrokerReply
     | PartitionsReply
+    | UpdateFeaturesReply
 )

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
+from pyralog.cluster.controller_features import SUPPORTED_FEATURES
 from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
     ApiVersion,
@@ -32,9 +33,6 @@ MIN_VERSION, MAX_VERSION = 0, 5
 SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 NO_NODE = -1
 
-# name: (lowest, highest) level that this release can run at. 33 is what Kafka 4.4 calls its metadata version; clients
-# read no more from it than "a 4.4 broker".
-SUPPORTED_FEATURES: Mapping[str, tuple[int, int]] = {"metadata.version": (33, 33)}
 # What every cluster runs at; levels that were raised on purpose are in the metadata log and win.
 BASE_FEATURES: Mapping[str, int] = {"metadata.version": 33}
 

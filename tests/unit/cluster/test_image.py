@@ -122,7 +122,7 @@ def test_configuration_values_come_and_go() -> None:
 def test_features_and_producer_ids() -> None:
     image = after(FeatureLevelRecord("x", 2), FeatureLevelRecord("y", 1), ProducerIdsRecord(1, 0, 1000))
     image = after(FeatureLevelRecord("x", 0), ProducerIdsRecord(1, 0, 500), image=image)
-    assert image.features == {"y": 1}
+    assert image.features == {"x": 0, "y": 1}
     assert image.next_producer_id == 1000
 
 

@@ -1,0 +1,157 @@
+"""AddPartitionsToTxn (key 24, versions 0-5): which partitions a transaction is about to write to.
+
+Contract
+- Versions 0-3 come from producers (TV1): one transaction, WRITE on its id (53) and on each topic (29). A topic that
+  brokers keep for themselves is refused with 29, one that does not exist with 3; one bad partition leaves the others
+  with OPERATION_NOT_ATTEMPTED, and nothing is added.
+- Versions 4+ come from brokers: many transactions, CLUSTER_ACTION (31), no check of topics' rights. `verify_only` asks
+  without adding: TRANSACTION_ABORTABLE for a partition that is not part of the transaction.
+- INVALID_PRODUCER_ID_MAPPING for another producer id, PRODUCER_FENCED (v0-1: INVALID_PRODUCER_EPOCH) for another epoch.
+- While the last transaction of the id is ending the request waits a little, then CONCURRENT_TRANSACTIONS.
+- No transaction at all (v4+) is INVALID_REQUEST; Kafka never answers that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+
+from pyralog.api.authorizer import Operation
+from pyralog.api.context import Context
+from pyralog.api.handler import Api
+from pyralog.api.topics import is_internal
+from pyralog.api.transactions import may_write, older_code
+from pyralog.coordinator.transaction.requests import AddPartitions, VerifyPartitions
+from pyralog.coordinator.transaction.state import TV2, ProducerIdentity
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.model import TopicPartition
+from pyralog.wire.messages import (
+    AddPartitionsToTxnPartitionResult,
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse,
+    AddPartitionsToTxnResult,
+    AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnTransaction,
+)
+
+BATCHED_FROM = 4  # KIP-890
+FENCED_FROM = 2  # KIP-588
+
+
+def handle(
+    request: AddPartitionsToTxnRequest, context: Context
+) -> AddPartitionsToTxnResponse | Awaitable[AddPartitionsToTxnResponse]:
+    """Ask the coordinator for each transaction; all are asked before the first answer is waited for."""
+    if context.version < BATCHED_FROM:
+        return _one(request, context)
+    context.demand_on_cluster(Operation.CLUSTER_ACTION)
+    if not request.transactions:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "no transaction")
+    return _many([(one, _outcome(one, context)) for one in request.transactions])
+
+
+async def _one(request: AddPartitionsToTxnRequest, context: Context) -> AddPartitionsToTxnResponse:
+    transaction = AddPartitionsToTxnTransaction(
+        transactional_id=request.v3_and_below_transactional_id,
+        producer_id=request.v3_and_below_producer_id,
+        producer_epoch=request.v3_and_below_producer_epoch,
+        topics=request.v3_and_below_topics,
+    )
+    codes = await _outcome(transaction, context)
+    return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_topics(transaction.topics, codes))
+
+
+async def _many(
+    asked: Sequence[tuple[AddPartitionsToTxnTransaction, Awaitable[Mapping[TopicPartition, ErrorCode]]]],
+) -> AddPartitionsToTxnResponse:
+    return AddPartitionsToTxnResponse(
+        results_by_transaction=[
+            AddPartitionsToTxnResult(
+                transactional_id=one.transactional_id, topic_results=_topics(one.topics, await codes)
+            )
+            for one, codes in asked
+        ]
+    )
+
+
+def _outcome(
+    transaction: AddPartitionsToTxnTransaction, context: Context
+) -> Awaitable[Mapping[TopicPartition, ErrorCode]]:
+    """The error of each partition. The coordinator is asked before this returns."""
+    partitions = [TopicPartition(topic.name, index) for topic in transaction.topics for index in topic.partitions]
+    by_client = context.version < BATCHED_FROM
+    if by_client and not may_write(transaction.transactional_id, context):
+        return _all(partitions, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    if not transaction.transactional_id:
+        return _all(partitions, ErrorCode.INVALID_REQUEST)
+    refused = {tp: code for tp in partitions if (code := _refusal(tp, by_client, context)) is not ErrorCode.NONE}
+    if refused:
+        return _settled({tp: refused.get(tp, ErrorCode.OPERATION_NOT_ATTEMPTED) for tp in partitions})
+    return _ask(transaction, partitions, context)
+
+
+def _refusal(tp: TopicPartition, by_client: bool, context: Context) -> ErrorCode:
+    if by_client and (is_internal(tp.topic) or not context.allows(Operation.WRITE, tp.topic)):
+        return ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    known = context.image.partition(tp.topic, tp.partition) is not None
+    return ErrorCode.NONE if known else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def _ask(
+    transaction: AddPartitionsToTxnTransaction, partitions: Sequence[TopicPartition], context: Context
+) -> Awaitable[Mapping[TopicPartition, ErrorCode]]:
+    name = transaction.transactional_id
+    identity = ProducerIdentity(transaction.producer_id, transaction.producer_epoch)
+    coordinator, wanted = context.services.transactions, frozenset(partitions)
+    if transaction.verify_only:
+        pending: Awaitable[Mapping[TopicPartition, ErrorCode] | None] = coordinator.submit(
+            name, VerifyPartitions(name, identity, wanted)
+        )
+    else:
+        version = 0 if context.version < BATCHED_FROM else TV2
+        pending = coordinator.add(AddPartitions(name, identity, wanted, version))
+    return _codes(pending, partitions, older=context.version < FENCED_FROM)
+
+
+async def _codes(
+    pending: Awaitable[Mapping[TopicPartition, ErrorCode] | None], partitions: Sequence[TopicPartition], older: bool
+) -> Mapping[TopicPartition, ErrorCode]:
+    try:
+        return await pending or dict.fromkeys(partitions, ErrorCode.NONE)
+    except KafkaError as error:
+        return dict.fromkeys(partitions, older_code(error.code, older=older))
+
+
+async def _settled(codes: Mapping[TopicPartition, ErrorCode]) -> Mapping[TopicPartition, ErrorCode]:
+    return codes
+
+
+def _all(partitions: Sequence[TopicPartition], code: ErrorCode) -> Awaitable[Mapping[TopicPartition, ErrorCode]]:
+    return _settled(dict.fromkeys(partitions, code))
+
+
+def _topics(
+    topics: Sequence[AddPartitionsToTxnTopic], codes: Mapping[TopicPartition, ErrorCode]
+) -> list[AddPartitionsToTxnTopicResult]:
+    return [
+        AddPartitionsToTxnTopicResult(
+            name=topic.name,
+            results_by_partition=[
+                AddPartitionsToTxnPartitionResult(
+                    partition_index=index, partition_error_code=codes[TopicPartition(topic.name, index)]
+                )
+                for index in topic.partitions
+            ],
+        )
+        for topic in topics
+    ]
+
+
+def fail(request: AddPartitionsToTxnRequest, code: ErrorCode, why: str | None) -> AddPartitionsToTxnResponse:
+    """The error as a whole (v4+), and on every partition for versions without that field."""
+    topics = request.v3_and_below_topics
+    codes = {TopicPartition(topic.name, index): code for topic in topics for index in topic.partitions}
+    return AddPartitionsToTxnResponse(error_code=code, results_by_topic_v3_and_below=_topics(topics, codes))
+
+
+API = Api(24, "AddPartitionsToTxn", 0, 5, handle, fail)
