@@ -27,4 +27,5 @@ cdef int log_locate_time(Log* log, int64_t timestamp, LogSlice* out) noexcept no
 # For the modules of the log alone.
 cdef void walker_init(Walker* w, const Log* log, const Segment* segment, bint nowait) noexcept nogil
 cdef int walker_read(Walker* w, int64_t position, BatchInfo* out) noexcept nogil    # 0, LOG_COLD, -EBADMSG or -errno
+cdef int64_t behind_bad(const Segment* segment, int64_t position) noexcept nogil
 cdef int find_batch(Log* log, Walker* w, Segment* segment, int64_t offset, int64_t* position) noexcept nogil

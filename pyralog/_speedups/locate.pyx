@@ -83,6 +83,15 @@ cdef void mark(Log* log, int64_t offset, Segment* segment, int64_t position) noe
     log.marks[i].position = position
 
 
+cdef int64_t behind_bad(const Segment* segment, int64_t position) noexcept nogil:
+    """Where the range ends that recovery noted as unreadable and that begins at the position; else the position."""
+    cdef int32_t i
+    for i in range(segment.n_bad):
+        if segment.bad[i].position == position:
+            return segment.bad[i].end
+    return position
+
+
 cdef int find_batch(Log* log, Walker* w, Segment* segment, int64_t offset, int64_t* position) noexcept nogil:
     """Position of the batch that holds the offset (or the first after it). 0, LOG_COLD or -errno."""
     cdef int64_t at = 0, key = -1, i
@@ -104,6 +113,9 @@ cdef int find_batch(Log* log, Walker* w, Segment* segment, int64_t offset, int64
             continue
         key = -1
         position[0] = at
+        if result == -EBADMSG and behind_bad(segment, at) > at:
+            at = behind_bad(segment, at)
+            continue
         if result != 0:
             return result
         if info.base_offset + info.last_offset_delta >= offset:

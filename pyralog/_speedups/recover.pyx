@@ -170,41 +170,6 @@ def rewind_to_last(PartitionLog log, int64_t i) -> bool:
     return True
 
 
-def leader_epochs(PartitionLog log) -> list:
-    """(leader epoch, first offset) wherever the epoch of the batches rises. Segments of one epoch are not walked."""
-    cdef Log* l = &log.log
-    cdef Segment* segment
-    cdef BatchInfo info
-    cdef uint8_t header[BATCH_HEADER]
-    cdef int64_t i, position, epoch = -1, upcoming
-    first = []                  # leader epoch of each segment's first batch; -1 = not known
-    for i in range(l.n_segments):
-        segment = segment_number(log, i)
-        check(segment_open(l, segment, 0), log.directory)
-        if (segment.size >= BATCH_HEADER
-                and l.ops.pread(l.ops.ctx, segment.fd, header, BATCH_HEADER, 0, False) == BATCH_HEADER
-                and batch_peek(header, segment.size, &info) == 0):
-            first.append(info.leader_epoch)
-        else:
-            first.append(-1)
-    found = []
-    for i in range(l.n_segments):
-        segment = l.segments[i]
-        upcoming = first[i + 1] if i + 1 < l.n_segments else -1
-        position = 0
-        while position < segment.size:
-            if (l.ops.pread(l.ops.ctx, segment.fd, header, BATCH_HEADER, position, False) != BATCH_HEADER
-                    or batch_peek(header, segment.size - position, &info) != 0):
-                break
-            if info.leader_epoch > epoch:
-                epoch = info.leader_epoch
-                found.append((epoch, info.base_offset))
-            if upcoming == epoch:
-                break
-            position += info.size
-    return found
-
-
 def bad_ranges(PartitionLog log, int64_t i) -> list:
     """What scan stepped over: (position, end, first offset, next offset)."""
     cdef Segment* segment = segment_number(log, i)

@@ -6,10 +6,12 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from pyralog._speedups.batch cimport (
-    AT_ATTRIBUTES, AT_LENGTH, AT_MAGIC, BATCH_HEADER, BATCH_OVERHEAD, BatchInfo, batch_crc_ok, batch_peek,
+    AT_ATTRIBUTES, AT_LEADER_EPOCH, AT_LENGTH, AT_MAGIC, BATCH_HEADER, BATCH_OVERHEAD, BatchInfo, batch_crc_ok,
+    batch_peek,
 )
 from pyralog._speedups.crc32c cimport crc32c
-from pyralog._speedups.endian cimport load32, load64
+from pyralog._speedups.endian cimport load32, load64, store32
+from pyralog._speedups.fileops cimport iovec
 from pyralog._speedups.logstate cimport BadRange, Log, Segment
 from pyralog._speedups.producers cimport ProducerBatch, ProducerTable, producers_append
 from pyralog._speedups.recover cimport segment_number
@@ -22,6 +24,7 @@ cdef enum:
     PEEK = 1 << 12
 
 cdef int64_t NO_LIMIT = <int64_t>1 << 62
+cdef int32_t NO_EPOCH_LIMIT = 0x7fffffff
 
 
 ctypedef struct Scan:
@@ -33,6 +36,9 @@ ctypedef struct Scan:
     bint resync                 # step over what is unreadable, as far as prefix_from
     int64_t prefix_from         # behind this offset neither a gap nor a falling leader epoch is passed
     int32_t leader_epoch        # of the batches so far, -1 = not known
+    int32_t epoch_limit         # the newest that the metadata gave this partition
+    int64_t number              # of the segment in its log
+    int64_t mended              # leader epochs that one flipped bit had changed
     ProducerTable* producers    # NULL: not wanted
     int64_t producers_from      # offset
     int64_t now_ms
@@ -114,13 +120,96 @@ cdef int next_batch(Scan* s, int64_t position, BatchInfo* out) noexcept nogil:
     last = out.base_offset + out.last_offset_delta
     if out.base_offset < s.segment.next_offset or last >= s.limit_offset:
         return 0
-    if last >= s.prefix_from and (0 <= out.leader_epoch < s.leader_epoch
-                                  or out.base_offset > max(s.segment.next_offset, s.prefix_from)):
+    if last >= s.prefix_from and out.base_offset > max(s.segment.next_offset, s.prefix_from):
         return 0
     result = misnumbered(s, position, out)
     if result != 0:
         return 0 if result > 0 else result
     return batch_right(s, position, out) if last >= s.crc_from else 1
+
+
+cdef int batch_after(Scan* s, int64_t position, const BatchInfo* info, BatchInfo* out) noexcept nogil:
+    """1 when a whole batch with a right CRC follows this one, in its segment or in the next; 0, or -errno."""
+    cdef Segment* here = s.segment
+    cdef int64_t end = s.end, at = position + info.size
+    cdef int result = 0
+    if s.end - at < BATCH_HEADER and s.number + 1 < s.log.n_segments:
+        at = 0
+        s.segment = s.log.segments[s.number + 1]
+        s.end = NO_LIMIT            # its size is not known here: a batch that is not whole cannot be read
+        result = segment_open(s.log, s.segment, 0)
+    if result >= 0 and s.end - at >= BATCH_HEADER:
+        result = fill(s, at, BATCH_HEADER)
+        if result == 0 and batch_peek(s.buffer, s.end - at, out) == 0 \
+                and out.base_offset >= info.base_offset + info.last_offset_delta + 1:
+            result = long_crc(s, at, out)
+        if result == -EIO:          # the file ends within it
+            result = 0
+    s.segment = here
+    s.end = end
+    s.start = s.filled = 0          # what the buffer held is gone
+    return min(result, 1)
+
+
+cdef int32_t one_bit_from(int32_t epoch, int32_t low, int32_t high) noexcept nogil:
+    """The smallest epoch in [low, high] that one flipped bit turns into this one; -1 = none."""
+    cdef int64_t found = -1, other
+    cdef int bit
+    for bit in range(32):
+        other = <int32_t>(<uint32_t>epoch ^ (<uint32_t>1 << bit))
+        if low <= other <= high and (found < 0 or other < found):
+            found = other
+    return <int32_t>found
+
+
+cdef int64_t true_epoch(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
+    """The leader epoch under which the batch was written: the field is outside the CRC. Or -errno - 2^32.
+
+    Epochs never fall in a log (KIP-101). What is above the limit is damage. So is a batch that stands out above both
+    its neighbours: to think it older than it is costs a replica a comparison, to believe it would cost all that
+    follows. One that stands out below is damaged when a single flipped bit explains it. Where a log really diverges
+    (what was truncated came back with a crash), epochs stay low, behind more than one that was higher.
+    """
+    cdef int32_t claimed = info.leader_epoch, before = max(s.leader_epoch, 0), high = s.epoch_limit, found
+    cdef BatchInfo after
+    cdef int result
+    if claimed == s.leader_epoch <= s.epoch_limit or claimed == -1:
+        return claimed
+    result = batch_after(s, position, info, &after)
+    if result < 0:
+        return result - (<int64_t>1 << 32)
+    if result > 0:
+        high = min(after.leader_epoch, s.epoch_limit)
+    elif claimed < before and s.epoch_limit == NO_EPOCH_LIMIT:
+        high = before
+    if before <= claimed <= high:
+        return claimed
+    found = one_bit_from(claimed, before, high)
+    if found < 0 and (claimed > s.epoch_limit or before <= high < claimed):
+        found = before
+    return found if found >= 0 else claimed
+
+
+cdef int settle_epoch(Scan* s, int64_t position, BatchInfo* info) noexcept nogil:
+    """Mends a damaged leader epoch, in the file too where the CRC says that it is a batch. 1; 0 = the log ends before
+    this batch, as its epoch falls; or -errno."""
+    cdef int64_t last = info.base_offset + info.last_offset_delta, epoch = true_epoch(s, position, info)
+    cdef uint8_t field[4]
+    cdef iovec iov
+    if epoch < -(<int64_t>1 << 31):
+        return <int>(epoch + (<int64_t>1 << 32))
+    if epoch == info.leader_epoch:
+        return 0 if last >= s.prefix_from and 0 <= epoch < s.leader_epoch else 1
+    info.leader_epoch = <int32_t>epoch
+    if last >= s.crc_from:
+        s.mended += 1
+        store32(field, info.leader_epoch)
+        iov.iov_base = field
+        iov.iov_len = 4
+        epoch = s.log.ops.pwritev(s.log.ops.ctx, s.segment.fd, &iov, 1, position + AT_LEADER_EPOCH)
+        if epoch != 4:
+            return <int>epoch if epoch < 0 else -EIO
+    return 1
 
 
 cdef int take(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
@@ -223,7 +312,11 @@ cdef int run(Scan* s) noexcept nogil:
         position = s.segment.size
         result = next_batch(s, position, &info)
         if result > 0:
-            result = take(s, position, &info)
+            result = settle_epoch(s, position, &info)
+            if result == 0:
+                break
+            if result > 0:
+                result = take(s, position, &info)
         elif result == 0:
             result = step_over(s, position)
             if result == 0:
@@ -235,12 +328,14 @@ cdef int run(Scan* s) noexcept nogil:
 
 def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *, int64_t crc_from=0, bint producers=False,
          int64_t producers_from=0, int64_t now_ms=0, bint resync=False, int64_t prefix_from=NO_LIMIT,
-         int32_t leader_epoch=-1) -> tuple:
-    """Takes batches from the segment's end up to `file_size` and extends the indexes: (end, next offset, leader epoch).
+         int32_t leader_epoch=-1, int32_t epoch_limit=NO_EPOCH_LIMIT) -> tuple:
+    """Takes batches from the segment's end up to `file_size` and extends the indexes:
+    (end, next offset, leader epoch, how many damaged leader epochs were mended).
 
     Batches below offset `crc_from` have only their headers checked. It ends at the first bad
     batch; with `resync` bad ranges are noted and stepped over that end at or below offset `prefix_from`. Behind that
-    offset gaps and leader epochs that fall (the first against `leader_epoch`) end it too. The log end follows when it is the last segment.
+    offset gaps and leader epochs that fall (the first against `leader_epoch`) end it too; see true_epoch for those that
+    are damaged and do not. The log end follows when it is the last segment.
     """
     cdef Segment* segment = segment_number(log, i)
     cdef Scan s
@@ -258,6 +353,8 @@ def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *
     s.resync = resync
     s.prefix_from = prefix_from
     s.leader_epoch = leader_epoch
+    s.epoch_limit = epoch_limit
+    s.number = i
     s.buffer = <uint8_t*>malloc(CHUNK)
     if s.buffer == NULL:
         raise MemoryError
@@ -269,7 +366,7 @@ def scan(PartitionLog log, int64_t i, int64_t file_size, int64_t limit_offset, *
     segment.allocated = segment.size
     if i == log.log.n_segments - 1:
         log.log.leo = segment.next_offset
-    return segment.size, segment.next_offset, s.leader_epoch
+    return segment.size, segment.next_offset, s.leader_epoch, s.mended
 
 
 def intact(PartitionLog log, int64_t i, int64_t position, int64_t file_size) -> bool:

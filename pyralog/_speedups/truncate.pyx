@@ -1,14 +1,14 @@
 """Both ends of a log: the start that retention and DeleteRecords move, the end that a new leader may cut back."""
 
-from libc.errno cimport ENOENT, ENOMEM
-from libc.stdint cimport int64_t
+from libc.errno cimport EBADMSG, ENOENT, ENOMEM
+from libc.stdint cimport int32_t, int64_t
 from posix.fcntl cimport O_CREAT, O_RDWR, O_TRUNC
 
 from pyralog._speedups.batch cimport BatchInfo
 from pyralog._speedups.index cimport (
     INDEX_ENTRY, SegmentIndex, index_count, index_cut, index_floor, index_floor_value, index_value,
 )
-from pyralog._speedups.locate cimport Walker, find_batch, walker_init, walker_read
+from pyralog._speedups.locate cimport Walker, behind_bad, find_batch, walker_init, walker_read
 from pyralog._speedups.logstate cimport LOG_FILE_MODE, LOG_PATH_SIZE, Log, Segment
 from pyralog._speedups.segfile cimport (
     active_of, forget, keep_from, need_index, segment_free, segment_new, segment_open, segment_path, unmark,
@@ -129,12 +129,32 @@ cdef int find_maximum(Log* log, Segment* segment) noexcept nogil:
     walker_init(&w, log, segment, False)
     while at < segment.size:
         result = walker_read(&w, at, &info)
+        if result == -EBADMSG:          # unreadable since before: an index entry lies behind it, or nothing follows
+            i = index_floor_value(segment.offsets, at, index_count(segment.offsets)) + 1
+            if behind_bad(segment, at) > at:
+                at = behind_bad(segment, at)
+            elif i < index_count(segment.offsets):
+                at = index_value(segment.offsets, i)
+            else:
+                break
+            continue
         if result != 0:
             return result
         if info.max_timestamp > segment.max_timestamp:
             segment.max_timestamp = info.max_timestamp
             segment.max_timestamp_offset = info.base_offset
         at += info.size
+    return 0
+
+
+cdef int cut_at_bad(Log* log, Segment* segment, int64_t offset) noexcept nogil:
+    """Where nothing can be read at the offset, what cannot be read goes with what follows. 1 = done, 0, or -errno."""
+    cdef int32_t i
+    cdef int result
+    for i in range(segment.n_bad):
+        if segment.bad[i].offset <= offset < segment.bad[i].next_offset:
+            result = cut_segment(log, segment, segment.bad[i].position, segment.bad[i].offset)
+            return 1 if result == 0 else result
     return 0
 
 
@@ -172,12 +192,14 @@ cdef int log_truncate(Log* log, int64_t offset) noexcept nogil:
         if result < 0:
             return result
         walker_init(&w, log, segment, False)
-        result = find_batch(log, &w, segment, offset, &position)
+        result = cut_at_bad(log, segment, offset)
         if result == 0:
-            result = walker_read(&w, position, &info)
-        if result == 0:
-            result = cut_segment(log, segment, position, min(offset, info.base_offset))
-        if result == 0:
+            result = find_batch(log, &w, segment, offset, &position)
+            if result == 0:
+                result = walker_read(&w, position, &info)
+            if result == 0:
+                result = cut_segment(log, segment, position, min(offset, info.base_offset))
+        if result >= 0:
             result = find_maximum(log, segment)
         if result != 0:
             return result

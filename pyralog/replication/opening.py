@@ -70,22 +70,28 @@ def log_config(settings: TopicSettings) -> LogConfig:
     return LogConfig(**{name: getattr(settings, name) for name in _LOG_FIELDS})
 
 
-def epochs_in_log(opened: PartitionLog) -> LeaderEpochs:
-    """The leader epochs of a log from its batches: by bisection, since they only rise."""
+def epochs_in_log(opened: PartitionLog, known: Sequence[tuple[int, int]] = (), limit: int = 1 << 31) -> LeaderEpochs:
+    """The leader epochs of a log from its batches: by bisection, since they only rise.
+
+    `known` are those that need not be looked for. What says a higher epoch than `limit` is damaged.
+    """
 
     def epoch_at(offset: int) -> int:
-        batch = opened.read(offset, -1, 1, True)
-        return int.from_bytes(batch[_EPOCH_AT : _EPOCH_AT + 4], "big", signed=True) if batch else last
+        try:
+            batch = opened.read(offset, -1, 1, True)
+        except ValueError:
+            return -1  # recovery has found it unreadable
+        epoch = int.from_bytes(batch[_EPOCH_AT : _EPOCH_AT + 4], "big", signed=True) if batch else -1
+        return epoch if epoch <= limit else -1
 
-    found = LeaderEpochs()
-    start, end = opened.log_start, opened.log_end
+    found = LeaderEpochs(known)
+    start, end = max(opened.log_start, known[-1][1] if known else 0), opened.log_end
     if start >= end:
         return found
-    last = -1
     last = epoch_at(end - 1)
     while start < end:
         epoch = epoch_at(start)
-        if epoch >= 0:
+        if epoch > found.latest:
             found.assign(epoch, start)
         if epoch >= last:
             break
@@ -129,6 +135,7 @@ class PartitionStore:
             config=log_config(wanted.settings),
             recovery_point=left.recovery_points.get(tp, 0),
             log_start=left.log_starts.get(tp, 0),
+            epoch_limit=wanted.leader_epoch,
             clean=left.clean,
             files=self.log_dir.files,
             now_ms=self._now_ms(),
@@ -154,9 +161,10 @@ class PartitionStore:
         known = self.log_dir.read_epochs(folder)
         saved = () if known is None else known.entries
         if known is None or not left.clean:
-            found = epochs_in_log(opened)
-            if known is None or saved[-len(found.entries) :] != found.entries:
-                return found, saved
+            # The file has a checksum, the field in the batches has none: up to what was flushed the file is right.
+            flushed = min(left.recovery_points.get(wanted.tp, 0), opened.log_end)
+            kept = tuple(entry for entry in saved if entry[1] < flushed)
+            return epochs_in_log(opened, kept, wanted.leader_epoch), saved
         return known, saved
 
     def adopt(self, folder: PartitionFolder, topic_id: Uuid) -> bool:

@@ -27,6 +27,9 @@ _PARTITION = re.compile(r"([a-zA-Z0-9._-]{1,249})-(\d{1,10})")
 _RETIRED = re.compile(r".+\.[0-9a-f]{32}(-delete|-stray)")
 
 
+_MOST_OFFSET = 1 << 61  # no log gets there; recovery believes offsets up to twice as high
+
+
 class SegmentFile(NamedTuple):
     """A segment file by the offset and the suffix in its name."""
 
@@ -43,7 +46,7 @@ def parse_segment(name: str) -> SegmentFile | None:
     if match is None:
         return None
     offset = int(match[1])
-    return SegmentFile(offset, match[2]) if offset < 1 << 62 else None
+    return SegmentFile(offset, match[2]) if offset < _MOST_OFFSET else None
 
 
 def partition_folder(tp: TopicPartition) -> str:

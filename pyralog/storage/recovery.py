@@ -2,8 +2,8 @@
 
 What can be derived (indexes, producer state) is rebuilt. Above the recovery point a log is what it is up to the first
 bad batch, gap or falling leader epoch: it is cut there, and what leaves it is kept in files of its own, save a torn
-tail. Below, what is bad stays, reading it is an error, and the rest is served. What the file system fails to read is
-left alone and raised.
+tail. A leader epoch that a flipped bit has changed is no falling one, and is mended. Below, what is bad stays, reading
+it is an error, and the rest is served. What the file system fails to read is left alone and raised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from pyralog.storage.names import (
 
 log = logging.getLogger(__name__)
 
-_NO_LIMIT = 1 << 61
+_NO_LIMIT = 1 << 62  # of offsets: twice what a segment's name may say
+_NO_EPOCH_LIMIT = 0x7FFFFFFF
 _INDEX_ENTRY = 16
 _SNAPSHOTS_KEPT = 2
 _BATCH_OVERHEAD = 12  # offset and length, which the length does not count
@@ -51,10 +52,11 @@ class RecoveryReport:
     rebuilt: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     unreadable: list[tuple[int, int]] = field(default_factory=list)  # offsets [first, next) of closed segments
+    mended_epochs: int = 0  # batches whose leader epoch was damaged: a replica must compare its log before it votes
 
     @property
     def quiet(self) -> bool:
-        return not (self.cut_bytes or self.rebuilt or self.quarantined or self.unreadable)
+        return not (self.cut_bytes or self.rebuilt or self.quarantined or self.unreadable or self.mended_epochs)
 
 
 def open_partition(
@@ -63,6 +65,7 @@ def open_partition(
     config: LogConfig,
     recovery_point: int = 0,
     log_start: int = 0,
+    epoch_limit: int = _NO_EPOCH_LIMIT,
     clean: bool = False,
     files: Files | None = None,
     now_ms: int,
@@ -71,16 +74,20 @@ def open_partition(
     """The log in `directory`, created when there is none, ready to be handed to a plane.
 
     `recovery_point`: every record below it was flushed. `clean`: the node was stopped cleanly, nothing need be scanned.
+    `epoch_limit`: the newest leader epoch of the partition that this node has heard of, or promised.
     Runs in the calling thread and releases the GIL while it reads. StorageError when the file system fails.
     """
     report = RecoveryReport() if report is None else report
     try:
-        opened = _Opening(directory, config, files or Files(), now_ms, report).run(recovery_point, log_start, clean)
+        opened = _Opening(directory, config, files or Files(), now_ms, report, epoch_limit).run(
+            recovery_point, log_start, clean
+        )
     except OSError as error:
         raise StorageError("recover", str(directory), error.errno or 0) from error
     if not report.quiet:
         log.warning(
-            "Recovered %s up to offset %d: %d bytes scanned, %d cut; rebuilt %s; set aside %s; unreadable offsets %s",
+            "Recovered %s up to offset %d: %d bytes scanned, %d cut; rebuilt %s; set aside %s; unreadable offsets %s; "
+            "%d damaged leader epochs mended",
             directory,
             opened.log_end,
             report.scanned_bytes,
@@ -88,6 +95,7 @@ def open_partition(
             report.rebuilt or "nothing",
             report.quarantined or "nothing",
             report.unreadable or "none",
+            report.mended_epochs,
         )
     return opened
 
@@ -109,11 +117,14 @@ def close_partition(opened: PartitionLog, *, files: Files | None = None) -> None
 
 
 class _Opening:
-    def __init__(self, directory: Path, config: LogConfig, files: Files, now_ms: int, report: RecoveryReport) -> None:
+    def __init__(
+        self, directory: Path, config: LogConfig, files: Files, now_ms: int, report: RecoveryReport, epoch_limit: int
+    ) -> None:
         self.directory = directory
         self.files = files
         self.now_ms = now_ms
         self.report = report
+        self.epoch_limit = epoch_limit
         self.log = PartitionLog(os.fsencode(directory), files, config)
         self.interval_bytes = config.index_interval_bytes
         self.bases: list[int] = []
@@ -133,6 +144,7 @@ class _Opening:
         else:
             first = self._first_to_scan(recovery_point)
             self.report.unreadable.clear()
+            self.leader_epoch = -1
         for i in range(last if first is None else first):
             if not clean:
                 self._verify_closed(i)
@@ -234,7 +246,7 @@ class _Opening:
         size = self._size(i)
         if not recover.rewind_to_last(self.log, i):
             return False
-        end, _, _ = scan.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
+        end = self._walk(i)
         return end == size
 
     def _verify_closed(self, i: int) -> None:
@@ -243,11 +255,9 @@ class _Opening:
         if size == 0:
             return
         _, _, _, max_timestamp, _, _ = self.log.segments()[i]
-        if max_timestamp >= 0 and recover.rewind_to_last(self.log, i):
-            end, _, self.leader_epoch = scan.scan(self.log, i, size, self._limit(i), crc_from=_NO_LIMIT)
-            if end == size:
-                recover.set_next(self.log, i, self._limit(i))
-                return
+        if max_timestamp >= 0 and recover.rewind_to_last(self.log, i) and self._walk(i) == size:
+            recover.set_next(self.log, i, self._limit(i))
+            return
         self._rebuild(i)
 
     def _rebuild(self, i: int) -> None:
@@ -255,9 +265,16 @@ class _Opening:
         self.report.rebuilt.append(segment_name(self.bases[i], INDEX))
         recover.rewind(self.log, i, -1)
         recover.cut_indexes(self.log, i)
-        size, limit = self._size(i), self._limit(i)
-        _, _, self.leader_epoch = scan.scan(self.log, i, size, limit, crc_from=_NO_LIMIT, resync=True)
+        self._walk(i, resync=True)
         self._seal_closed(i)
+
+    def _walk(self, i: int, resync: bool = False) -> int:
+        """Takes what is left of a segment by its headers alone; the position where it ends."""
+        size, limit = self._size(i), self._limit(i)
+        end, _, self.leader_epoch, _ = scan.scan(
+            self.log, i, size, limit, crc_from=_NO_LIMIT, resync=resync, epoch_limit=self.epoch_limit
+        )
+        return end
 
     def _seal_closed(self, i: int) -> None:
         recover.set_next(self.log, i, self._limit(i))
@@ -288,7 +305,7 @@ class _Opening:
         for i in range(first, len(self.bases)):
             size, limit = self._size(i), self._limit(i)
             self.report.scanned_bytes += size - self.log.segments()[i][2]
-            end, next_offset, self.leader_epoch = scan.scan(
+            end, next_offset, self.leader_epoch, mended = scan.scan(
                 self.log,
                 i,
                 size,
@@ -300,7 +317,9 @@ class _Opening:
                 resync=True,
                 prefix_from=prefix_from,
                 leader_epoch=self.leader_epoch,
+                epoch_limit=self.epoch_limit,
             )
+            self.report.mended_epochs += mended
             closed = i < len(self.bases) - 1
             if end < size or (closed and next_offset < limit and limit > prefix_from):
                 self._mend(i, end, next_offset)

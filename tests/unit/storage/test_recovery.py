@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecords
 
 from pyralog._speedups import batch as batches
-from pyralog._speedups import recover
 from pyralog._speedups.faultfiles import FaultFiles
 from pyralog.errors import StorageError
+from pyralog.replication.opening import epochs_in_log
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.recovery import RecoveryReport, close_partition, open_partition
 from tests.log_batches import make_batch
@@ -593,8 +593,115 @@ def test_old_snapshots_go(folder):
 
 def test_leader_epochs_from_the_batches(folder):
     log, written = fill(folder, 60)
-    found = recover.leader_epochs(log)
-    assert found == [(epoch, int.from_bytes(written[epoch * 25][:8], "big")) for epoch in range(3)]
+    found = epochs_in_log(log)
+    assert list(found.entries) == [(epoch, int.from_bytes(written[epoch * 25][:8], "big")) for epoch in range(3)]
+
+
+def with_epochs(folder, epochs, per_segment=5):
+    """A log of a batch for each leader epoch, in short segments; the batches."""
+    log = open_partition(folder, config=CONFIG, now_ms=0)
+    written = []
+    for i, epoch in enumerate(epochs):
+        if i and i % per_segment == 0:
+            log.roll(0)
+        written.append(make_batch(log.log_end, 2, leader_epoch=epoch))
+        log.append(written[-1:], 0)
+    log.close()
+    return written
+
+
+def set_epoch(folder, written, at, epoch):
+    base = max(base for base in bases(folder) if base <= int.from_bytes(written[at][:8], "big"))
+    data = bytearray(name(folder, base, LOG).read_bytes())
+    position = data.index(written[at])
+    data[position + 12 : position + 16] = struct.pack(">I", epoch & 0xFFFFFFFF)
+    name(folder, base, LOG).write_bytes(data)
+
+
+@pytest.mark.parametrize("limit", [6, 0x7FFFFFFF])
+@pytest.mark.parametrize("recovery_point", [0, 6, 13])
+def test_one_flipped_bit_in_a_leader_epoch_costs_nothing(tmp_path, limit, recovery_point):
+    epochs = [0, 0, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5]
+    for at in range(len(epochs) - 1 if limit > 6 else len(epochs)):  # nothing contradicts the last one but the limit
+        for bit in range(32):
+            folder = tmp_path / f"{at}-{bit}"
+            written = with_epochs(folder, epochs)
+            set_epoch(folder, written, at, epochs[at] ^ 1 << bit)
+            log, report = reopen(folder, recovery_point=recovery_point, epoch_limit=limit)
+            assert (log.log_end, report.quarantined) == (24, []), (at, bit)
+            log.append([make_batch(log.log_end, 1, leader_epoch=6)], 1)
+            log.close()
+            log, report = reopen(folder, recovery_point=recovery_point, epoch_limit=7)
+            assert (log.log_end, report.quarantined) == (25, []), (at, bit)
+            shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kept"),
+    [([3, 3, 5, 5, 3, 3, 3], 4), ([3, 5, 5, 3, 5, 5], 3), ([1, 6, 6, 3, 3], 3), ([5, 5, 5, 5, 5, 2, 2, 2], 5)],
+)
+def test_a_log_that_diverges_is_cut_where_the_epoch_falls(folder, epochs, kept):
+    with_epochs(folder, epochs)
+    log, report = reopen(folder, epoch_limit=9)
+    assert log.log_end == 2 * kept
+    assert report.quarantined
+    assert report.mended_epochs == 0
+
+
+def test_no_epoch_above_that_of_the_metadata_is_believed(folder):
+    with_epochs(folder, [1, 1, 8, 8, 2])
+    log, report = reopen(folder, epoch_limit=2)
+    assert (log.log_end, report.mended_epochs) == (10, 2)
+    assert epochs_in_log(log).entries == ((1, 0), (2, 8))
+
+
+def test_a_lone_epoch_above_both_neighbours_is_damaged(folder):
+    with_epochs(folder, [3, 3, 0xFF0100, 3, 3, 3])
+    log, report = reopen(folder)
+    assert (log.log_end, report.mended_epochs) == (12, 1)
+    assert epochs_in_log(log).entries == ((3, 0),)
+
+
+def test_a_damaged_epoch_is_mended_in_the_file(folder):
+    written = with_epochs(folder, [1] * 8)
+    set_epoch(folder, written, 4, 1 | 1 << 20)  # the last of its segment
+    log, report = reopen(folder, epoch_limit=2)
+    assert (everything(log), report.mended_epochs) == (b"".join(written), 1)
+
+
+def test_a_log_named_for_an_offset_that_no_log_reaches(folder):
+    fill(folder, 3)
+    source = name(folder, 0, LOG)
+    for offset in ((1 << 61) - 1, 1 << 61, (1 << 62) - 1):
+        source.rename(name(folder, offset, LOG))
+        source = name(folder, offset, LOG)
+        log, _ = reopen(folder)
+        log.append([make_batch(log.log_end, 2)], 1)
+        end = log.log_end
+        log.close()
+        log, report = reopen(folder)
+        assert (log.log_end, report.cut_bytes) == (end, 0)
+
+
+@pytest.mark.parametrize("offsets", [(28, 12, 4), (10,), (12, 11)])
+def test_truncation_of_an_active_segment_with_an_unreadable_range(folder, offsets):
+    config = LogConfig(index_interval_bytes=200)
+    log = open_partition(folder, config=config, now_ms=0)
+    written = [make_batch(i, 1, timestamp=i, value=b"v" * 60) for i in range(30)]
+    for data in written:
+        log.append([data], 0)
+    log.close()
+    size = len(written[0])
+    damage(name(folder, 0, LOG), 10 * size + 8, 0x7F)
+    for offset in offsets:
+        log = open_partition(folder, config=config, now_ms=0, recovery_point=30)
+        log.truncate(offset)
+        assert (log.log_end, log.size_bytes) == (offset, offset * size)
+        assert log.segments()[0][3] == (offset - 1 if offset != 11 else 9)
+        log.append([make_batch(offset, 1, timestamp=offset)], 0)
+        log.truncate(offset)
+        log.write_indexes()
+        log.close()
 
 
 # --- corrupt closed segments ---
