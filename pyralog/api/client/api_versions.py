@@ -6,8 +6,8 @@ Contract
 - An unknown version is answered by the dispatcher with the version 0 form of `fail`: error 35 and this API's own range.
   The response header has no tag section in any version (trap 2).
 - v3+: the client's software name and version are checked, INVALID_REQUEST otherwise (KIP-511). Features follow the
-  table: a feature is finalized only when the protocol behind it is served, so there is no transaction.version and no
-  group.version yet (trap 3). A range that starts at 0 would be left out before v4 (KAFKA-17011); none does.
+  table: a feature is finalized only when the protocol behind it is served (trap 3). A range that starts at 0 is shown
+  from 1 on before v4, whose clients cannot read it otherwise (KAFKA-17011).
 - v5 (KIP-1242): ClusterId and NodeId come together or not at all (42); either one wrong is REBOOTSTRAP_REQUIRED (129).
 """
 
@@ -32,6 +32,7 @@ KEY = 18
 MIN_VERSION, MAX_VERSION = 0, 5
 SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 NO_NODE = -1
+LEVEL_0_FROM = 4
 
 # What every cluster runs at; levels that were raised on purpose are in the metadata log and win.
 BASE_FEATURES: Mapping[str, int] = {"metadata.version": 33}
@@ -45,9 +46,10 @@ def handle(request: ApiVersionsRequest, context: Context) -> ApiVersionsResponse
     return ApiVersionsResponse(
         api_keys=table(context.apis),
         supported_features=[
-            SupportedFeatureKey(name=name, min_version=low, max_version=high)
+            SupportedFeatureKey(
+                name=name, min_version=low if context.version >= LEVEL_0_FROM else max(low, 1), max_version=high
+            )
             for name, (low, high) in SUPPORTED_FEATURES.items()
-            if low > 0 or context.version >= 4
         ],
         finalized_features_epoch=context.image.offset,
         finalized_features=[

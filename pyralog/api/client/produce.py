@@ -1,8 +1,8 @@
-"""Produce (key 0, versions 3-11): appended by the plane; here come the requests that need a decision or a look inside.
+"""Produce (key 0, versions 3-13): appended by the plane; here come the requests that need a decision or a look inside.
 
 Contract
-- ApiVersions shows minimum 0 (trap 1); versions 0-2 close the connection. Versions 12 and 13 come with transactions:
-  to advertise 12 without transaction.version=2 breaks franz-go (trap 3).
+- ApiVersions shows minimum 0 (trap 1); versions 0-2 close the connection. Version 12 comes with transaction.version=2,
+  without which it breaks franz-go (trap 3); version 13 names topics by id.
 - A topic without permit: authorise WRITE, install the permit, hand the request back. Produce never makes a topic:
   what the plane does not know then it answers with UNKNOWN_TOPIC_OR_PARTITION.
 - zstd needs v7: UNSUPPORTED_COMPRESSION_TYPE (trap 10).
@@ -14,11 +14,17 @@ Contract
   its rules and answers for all. When every batch is refused the answer comes from here and names the first
   offending records (v8+, KIP-467). acks=0 has no answer: the connection is closed.
 - Deliberate gap: uncompressed batches are judged by the plane, which names the error but not the records.
-- A null batch is INVALID_REQUEST and a transactional one INVALID_TXN_STATE, both by the plane.
+- A null batch is INVALID_REQUEST, by the plane.
+- Transactional batches need WRITE on the transactional id (53 for the whole request), and one producer id (49). The
+  first of a transaction in a partition is forwarded: from v12 on the partition becomes part of the transaction by it;
+  before, one that was not added is refused with TRANSACTION_ABORTABLE (v11) or INVALID_TXN_STATE. An older epoch is
+  INVALID_PRODUCER_EPOCH. While the last transaction is ending v12+ waits a little, then CONCURRENT_TRANSACTIONS; older
+  versions get NOT_ENOUGH_REPLICAS, as for a coordinator that is not available: they only retry that.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
@@ -28,6 +34,7 @@ from pyralog.api.context import Context
 from pyralog.api.forwarding import install_permits
 from pyralog.api.handler import Api, Done
 from pyralog.api.record_rules import Examined, RecordRules, examine, is_zstd, record_rules
+from pyralog.api.verification import Transactional, demand, transactional, verify
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
 from pyralog.runtime import now_ms
@@ -37,6 +44,7 @@ from pyralog.wire.messages import (
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
+    TopicProduceData,
     TopicProduceResponse,
 )
 from pyralog.wire.protocol import encode_request
@@ -47,7 +55,11 @@ NO_OFFSET = -1
 REFUSAL_BYTES = 2
 ZSTD_FROM = 7  # KIP-110
 MESSAGES_FROM = 8
+BY_ID_FROM = 13  # KIP-516
 SHOWN_RECORDS = 3  # offending records that an answer names, as in Kafka
+
+
+Written = tuple[TopicPartition, PartitionProduceData]
 
 
 class Look(NamedTuple):
@@ -61,29 +73,71 @@ class Look(NamedTuple):
 
 def handle(request: ProduceRequest, context: Context) -> Done | ProduceResponse | Awaitable[Done | ProduceResponse]:
     """Teach the plane; look into what needs it; let the plane append."""
-    install_permits((topic.name for topic in request.topic_data), context)
-    looks = _looks(request, context)
-    if not looks:
+    names = _names(request, context)
+    install_permits(names.values(), context)
+    written = [
+        (TopicPartition(name, data.index), data)
+        for topic in request.topic_data
+        if (name := names.get(_key(topic, context))) is not None and context.allows(Operation.WRITE, name)
+        for data in topic.partition_data
+    ]
+    sent = transactional(written)
+    if sent is None:
+        return _look(request, written, {}, context)
+    demand(request.transactional_id, context)
+    return _verify(request, written, sent, context)
+
+
+def _key(topic: TopicProduceData, context: Context) -> str | bytes:
+    return topic.topic_id if context.version >= BY_ID_FROM else topic.name
+
+
+def _names(request: ProduceRequest, context: Context) -> dict[str | bytes, str]:
+    """The names of the topics that exist, by what the request calls them."""
+    if context.version < BY_ID_FROM:
+        return {topic.name: topic.name for topic in request.topic_data if topic.name in context.image.topics}
+    found = {topic.topic_id: context.image.topic_by_id(topic.topic_id) for topic in request.topic_data}
+    return {topic_id: topic.name for topic_id, topic in found.items() if topic is not None}
+
+
+async def _verify(
+    request: ProduceRequest, written: Sequence[Written], sent: Transactional, context: Context
+) -> Done | ProduceResponse:
+    assert request.transactional_id is not None
+    refused = await verify(request.transactional_id, sent, context)
+    verdicts = {
+        id(sent.batches[tp]): Examined(sent.batches[tp].records or b"", code, why)
+        for tp, (code, why) in refused.items()
+    }
+    result = _look(request, written, verdicts, context)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _look(
+    request: ProduceRequest, written: Sequence[Written], verdicts: dict[int, Examined], context: Context
+) -> Done | ProduceResponse | Awaitable[Done | ProduceResponse]:
+    """Examine what nobody has refused yet. Verdicts are kept by the identity of the partition's part of the request."""
+    looks = _looks([(tp, data) for tp, data in written if id(data) not in verdicts], context)
+    if not looks and not verdicts:
         context.services.plane.resubmit(context.token)
         return Done.HANDED_BACK
     if sum(len(look.batch) for look in looks) > INLINE_BYTES:
-        return _examine_elsewhere(request, looks, context)
-    return _go_on(request, looks, _examine_all(looks, now_ms()), context)
+        return _examine_elsewhere(request, looks, verdicts, context)
+    return _go_on(request, looks, _examine_all(looks, now_ms()), verdicts, context)
 
 
-def _looks(request: ProduceRequest, context: Context) -> list[Look]:
+def _looks(written: Sequence[Written], context: Context) -> list[Look]:
     """The batches of partitions served here that nobody else looks into."""
     looks = []
-    for topic in request.topic_data:
-        if topic.name not in context.image.topics or not context.allows(Operation.WRITE, topic.name):
+    rules: dict[str, RecordRules] = {}
+    for tp, data in written:
+        if not data.records or context.services.plane.snapshot(tp) is None:
             continue
-        rules = record_rules(topic_settings(topic.name, context))
-        for data in topic.partition_data:
-            if not data.records or context.services.plane.snapshot(TopicPartition(topic.name, data.index)) is None:
-                continue
-            too_new = context.version < ZSTD_FROM and is_zstd(data.records)
-            if too_new or rules.concern(data.records):
-                looks.append(Look(data, data.records, None if too_new else rules))
+        if tp.topic not in rules:
+            rules[tp.topic] = record_rules(topic_settings(tp.topic, context))
+        too_new = context.version < ZSTD_FROM and is_zstd(data.records)
+        if too_new or rules[tp.topic].concern(data.records):
+            looks.append(Look(data, data.records, None if too_new else rules[tp.topic]))
     return looks
 
 
@@ -97,38 +151,49 @@ def _examine_all(looks: Sequence[Look], now: int) -> list[Examined]:
 
 
 async def _examine_elsewhere(
-    request: ProduceRequest, looks: Sequence[Look], context: Context
+    request: ProduceRequest, looks: Sequence[Look], verdicts: dict[int, Examined], context: Context
 ) -> Done | ProduceResponse:
-    verdicts = await context.services.work.run(_examine_all, looks, now_ms())
-    return _go_on(request, looks, verdicts, context)
+    examined = await context.services.work.run(_examine_all, looks, now_ms())
+    return _go_on(request, looks, examined, verdicts, context)
 
 
 def _go_on(
-    request: ProduceRequest, looks: Sequence[Look], verdicts: Sequence[Examined], context: Context
+    request: ProduceRequest,
+    looks: Sequence[Look],
+    examined: Sequence[Examined],
+    verdicts: dict[int, Examined],
+    context: Context,
 ) -> Done | ProduceResponse:
     """Hand the request back with what was found; answer it when no batch is good."""
-    refused = sum(verdict.error is not ErrorCode.NONE for verdict in verdicts)
-    if refused == sum(len(topic.partition_data) for topic in request.topic_data):
+    verdicts |= {id(look.data): found for look, found in zip(looks, examined, strict=True)}
+    parts = [data for topic in request.topic_data for data in topic.partition_data]
+    refused = sum(verdict.error is not ErrorCode.NONE for verdict in verdicts.values())
+    if refused == len(parts):
         return _refuse_all(request, verdicts, context)
-    for look, verdict in zip(looks, verdicts, strict=True):
-        good = verdict.error is ErrorCode.NONE
-        look.data.records = verdict.data if good else verdict.error.to_bytes(REFUSAL_BYTES, "big")
+    for data in parts:
+        verdict = verdicts.get(id(data))
+        if verdict is not None:
+            good = verdict.error is ErrorCode.NONE
+            data.records = verdict.data if good else verdict.error.to_bytes(REFUSAL_BYTES, "big")
     frame = context.frame[: context.header.body_offset] + encode_request(KEY, context.version, request)
     context.services.plane.resubmit(context.token, frame)
     return Done.HANDED_BACK
 
 
-def _refuse_all(request: ProduceRequest, verdicts: Sequence[Examined], context: Context) -> Done | ProduceResponse:
-    """The answer to a request of which no batch is good; the verdicts are in the order of its partitions."""
+def _refuse_all(request: ProduceRequest, verdicts: dict[int, Examined], context: Context) -> Done | ProduceResponse:
+    """The answer to a request of which no batch is good."""
     if request.acks == 0:
         return Done.CLOSE
-    remaining = iter(verdicts)
+    names = _names(request, context)
     return ProduceResponse(
         responses=[
             TopicProduceResponse(
                 name=topic.name,
+                topic_id=topic.topic_id,
                 partition_responses=[
-                    _refused(TopicPartition(topic.name, data.index), next(remaining), context)
+                    _refused(
+                        TopicPartition(names.get(_key(topic, context), ""), data.index), verdicts[id(data)], context
+                    )
                     for data in topic.partition_data
                 ],
             )
@@ -159,6 +224,7 @@ def fail(request: ProduceRequest, code: ErrorCode, why: str | None) -> ProduceRe
         responses=[
             TopicProduceResponse(
                 name=topic.name,
+                topic_id=topic.topic_id,
                 partition_responses=[
                     PartitionProduceResponse(index=data.index, error_code=code, base_offset=NO_OFFSET)
                     for data in topic.partition_data

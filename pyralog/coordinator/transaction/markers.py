@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 1024  # markers given to the plane and not confirmed
-RETRY_MS = 50
+RETRY_MS = 5
 MAX_RETRY_MS = 1_000
 # How often one partition fails before it is told in the log, once.
 PATIENCE = 20
@@ -31,7 +31,14 @@ class MarkerLog(Protocol):
     """The plane, as far as markers need it."""
 
     def start_marker(
-        self, tp: TopicPartition, producer_id: int, producer_epoch: int, coordinator_epoch: int, commit: bool
+        self,
+        tp: TopicPartition,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        timestamp_ms: int,
     ) -> asyncio.Future[tuple[int, bytes]]:
         """Append a marker in the order of the calls."""
         ...
@@ -66,8 +73,11 @@ class _Job:
 class Markers:
     """Markers of this node's coordinator. A partition that is gone from the cluster counts as done."""
 
-    def __init__(self, plane: MarkerLog, groups: MarkerGroups, image: Callable[[], ClusterImage]) -> None:
+    def __init__(
+        self, plane: MarkerLog, groups: MarkerGroups, clock: Callable[[], int], image: Callable[[], ClusterImage]
+    ) -> None:
         self._plane = plane
+        self._clock = clock
         self._groups = groups
         self._image = image
         self._queue: deque[tuple[_Job, TopicPartition]] = deque()
@@ -99,7 +109,9 @@ class Markers:
                 return Pending.of(error)
         result: Pending[None] = Pending()
         try:
-            future = self._plane.start_marker(tp, producer_id, producer_epoch, coordinator_epoch, commit)
+            future = self._plane.start_marker(
+                tp, producer_id, producer_epoch, coordinator_epoch, commit=commit, timestamp_ms=self._clock()
+            )
         except KafkaError as error:
             return Pending.of(error)
 

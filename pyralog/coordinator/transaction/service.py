@@ -72,7 +72,7 @@ class TransactionCoordinator:
         self._woken = False
         # Who waits for the end of a transaction, by transactional id.
         self._waiting: dict[str, Pending[None]] = {}
-        self.markers = Markers(ports.plane, groups, self._current)
+        self.markers = Markers(ports.plane, groups, ports.clock, self._current)
         self.runtime: CoordinatorRuntime[TransactionMachine] = CoordinatorRuntime(
             topic.name, TRANSACTION_RECORDS, ports, self._make
         )

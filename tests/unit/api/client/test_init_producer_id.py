@@ -58,11 +58,9 @@ async def test_ids_of_the_next_start_differ(new_node: Callable[..., Node]) -> No
         (asked(producer_id=5), ErrorCode.INVALID_REQUEST),
         (asked(epoch=3), ErrorCode.INVALID_REQUEST),
         (asked(""), ErrorCode.INVALID_REQUEST),
-        (asked("tx"), ErrorCode.UNSUPPORTED_VERSION),
     ],
 )
 async def test_requests(node: Node, request_: Any, code: ErrorCode) -> None:
-    """A transactional id is refused for good: there are no transactions, and a retriable error would never end."""
     answer = await node.ask(22, 4, request_)
     assert answer.error_code == code
     assert not code.retriable

@@ -64,9 +64,7 @@ class Shard:
             if raw_value is not None:
                 key = decode_key(raw_key, TRANSACTION_RECORDS)
                 assert key is not None
-                self.machine.replay(
-                    key, decode_value(key, raw_value), offset=offset, timestamp_ms=0, transaction=None
-                )
+                self.machine.replay(key, decode_value(key, raw_value), offset=offset, timestamp_ms=0, transaction=None)
         self.take(self.machine.start(self.now_ms))
 
     def take(self, outcome: Outcome) -> dict[int, Any]:
