@@ -1,0 +1,78 @@
+"""What the metadata of a cluster says, in the words of the commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyralog.cli.admin.ask import fail
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+UNKNOWN_TOPIC = 3
+
+
+def topics_of(client: KafkaAdminClient, names: tuple[str, ...] = (), *, internal: bool = True) -> list[dict[str, Any]]:
+    """Topics by name, their partitions by number; ends the command when a named one does not exist."""
+    found = client.describe_topics(list(names) or None)
+    missing = [str(each["name"]) for each in found if each["error_code"] == UNKNOWN_TOPIC]
+    if missing:
+        fail(f"there is no topic {', '.join(missing)}")
+    kept = [each for each in found if not each["error_code"] and (internal or not each["is_internal"] or names)]
+    for each in kept:
+        each["partitions"] = sorted(each["partitions"], key=lambda p: int(p["partition_index"]))
+    return sorted(kept, key=lambda each: str(each["name"]))
+
+
+def places_of(client: KafkaAdminClient, names: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+    """Every partition of the topics, or of all."""
+    return [(str(each["name"]), p["partition_index"]) for each in topics_of(client, names) for p in each["partitions"]]
+
+
+def partition_state(partition: dict[str, Any]) -> str:
+    """What is wrong with a partition, or ok."""
+    if partition["leader_id"] < 0:
+        return "offline"
+    if len(partition["isr_nodes"]) < len(partition["replica_nodes"]):
+        return "under-replicated"
+    return "ok"
+
+
+def partition_row(topic: str, partition: dict[str, Any]) -> dict[str, Any]:
+    """A partition as it is shown."""
+    return {
+        "topic": topic,
+        "partition": partition["partition_index"],
+        "leader": partition["leader_id"],
+        "epoch": partition.get("leader_epoch", -1),
+        "replicas": list(partition["replica_nodes"]),
+        "isr": list(partition["isr_nodes"]),
+        "offline": list(partition.get("offline_replicas", [])),
+        "state": partition_state(partition),
+    }
+
+
+def count_states(topics: list[dict[str, Any]]) -> dict[str, int]:
+    """How many partitions there are, and how many of them in which trouble."""
+    states = [partition_state(p) for topic in topics for p in topic["partitions"]]
+    return {
+        "partitions": len(states),
+        "offline_partitions": states.count("offline"),
+        "under_replicated_partitions": states.count("under-replicated"),
+    }
+
+
+def node_ids(client: KafkaAdminClient) -> list[int]:
+    """The ids of the nodes that are up."""
+    return sorted(int(each["broker_id"]) for each in client.describe_cluster()["brokers"])
+
+
+def parse_partition(text: str) -> tuple[str, int]:
+    """`TOPIC:PARTITION` or `TOPIC-PARTITION`."""
+    for mark in (":", "-"):
+        topic, found, number = text.rpartition(mark)
+        if found and topic and number.isdigit():
+            return topic, int(number)
+    import click
+
+    raise click.UsageError(f"a partition is written TOPIC:NUMBER, not {text!r}")
