@@ -4,7 +4,7 @@ Contract
 - Filters: states, producer ids, v1: how long the transaction has run at least (KIP-994), v2: a pattern over the whole
   transactional id (KIP-1152). The pattern is RE2's, which takes linear time whatever it is; INVALID_REGULAR_EXPRESSION
   when it does not compile.
-- Names that are no state are returned as unknown and filter nothing.
+- Names that are no state are returned as unknown; no id is in such a state.
 - Only ids with DESCRIBE. COORDINATOR_LOAD_IN_PROGRESS while a shard is loading: the list would lack its ids.
 """
 
@@ -56,7 +56,7 @@ async def _answer(
     now = now_ms()
 
     def wanted(name: str, entry: Entry) -> bool:
-        if states and entry.state not in states:
+        if request.state_filters and entry.state not in states:
             return False
         if producers and entry.producer_id not in producers:
             return False
