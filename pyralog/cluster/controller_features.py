@@ -28,7 +28,7 @@ UPGRADE, SAFE_DOWNGRADE, UNSAFE_DOWNGRADE = 1, 2, 3
 
 def update_features(image: ClusterImage, request: UpdateFeatures) -> tuple[list[Record], UpdateFeaturesReply]:
     """All updates or none: one that is refused refuses the others too (KIP-584)."""
-    results = [FeatureResult(update.name, *_judge(image, update)) for update in request.updates]
+    results = [FeatureResult(update.name, update.level, *_judge(image, update)) for update in request.updates]
     if any(result.error is not ErrorCode.NONE for result in results):
         return [], UpdateFeaturesReply(tuple(results))
     records: list[Record] = [
@@ -49,16 +49,9 @@ def _judge(image: ClusterImage, update: FeatureUpdate) -> tuple[ErrorCode, str |
         return refused, "A feature version cannot be less than 0."
     levels = SUPPORTED_FEATURES.get(update.name)
     if levels is None:
-        return (
-            refused,
-            f"Invalid update version {update.level} for feature {update.name}. Local controller "
-            "does not support this feature.",
-        )
+        return refused, "Local controller does not support this feature."
     if not levels.low <= update.level <= levels.high:
-        return refused, (
-            f"Invalid update version {update.level} for feature {update.name}. Local controller only supports "
-            f"versions {levels.low}-{levels.high}"
-        )
+        return refused, f"Local controller only supports versions {levels.low}-{levels.high}"
     if update.level < current and update.upgrade_type == UPGRADE:
         return refused, (
             "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe "

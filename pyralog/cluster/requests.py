@@ -258,9 +258,10 @@ class UpdateFeatures(NamedTuple):
 
 
 class FeatureResult(NamedTuple):
-    """The outcome for one feature."""
+    """The outcome for one feature that was to come to this level."""
 
     name: str
+    level: int
     error: ErrorCode = ErrorCode.NONE
     message: str | None = None
 

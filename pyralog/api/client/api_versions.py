@@ -6,8 +6,8 @@ Contract
 - An unknown version is answered by the dispatcher with the version 0 form of `fail`: error 35 and this API's own range.
   The response header has no tag section in any version (trap 2).
 - v3+: the client's software name and version are checked, INVALID_REQUEST otherwise (KIP-511). Features follow the
-  table: a feature is finalized only when the protocol behind it is served (trap 3). A range that starts at 0 is shown
-  from 1 on before v4, whose clients cannot read it otherwise (KAFKA-17011).
+  table: a feature is finalized only when the protocol behind it is served (trap 3). A range that starts at 0 is
+  left out before v4, whose clients cannot read it (KAFKA-17011).
 - v5 (KIP-1242): ClusterId and NodeId come together or not at all (42); either one wrong is REBOOTSTRAP_REQUIRED (129).
 """
 
@@ -46,10 +46,9 @@ def handle(request: ApiVersionsRequest, context: Context) -> ApiVersionsResponse
     return ApiVersionsResponse(
         api_keys=table(context.apis),
         supported_features=[
-            SupportedFeatureKey(
-                name=name, min_version=low if context.version >= LEVEL_0_FROM else max(low, 1), max_version=high
-            )
+            SupportedFeatureKey(name=name, min_version=low, max_version=high)
             for name, (low, high) in SUPPORTED_FEATURES.items()
+            if low > 0 or context.version >= LEVEL_0_FROM
         ],
         finalized_features_epoch=context.image.offset,
         finalized_features=[

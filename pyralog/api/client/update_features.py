@@ -3,9 +3,9 @@
 Contract
 - Levels that this release supports are in ApiVersions; anything else, an unknown feature, a downgrade that is not asked
   for as one, or an upgrade that is, is INVALID_UPDATE_VERSION. Level 0 switches a feature off, also over restarts.
-- All or nothing. Versions 0 and 1 tell the outcome of each feature; version 2 has one error for all, whose message
-  names the feature at fault (KIP-1022).
-- Version 0 has `allow_downgrade` in place of the upgrade type; validate_only changes nothing (v1+).
+- All or nothing: one error for all, whose message names the feature at fault (KIP-1022). Versions 0 and 1 list the
+  features of a request that succeeded.
+- Version 0 has `allow_downgrade` in place of the upgrade type, which Kafka 4.4 ignores; validate_only changes nothing.
 - ALTER on the cluster, else CLUSTER_AUTHORIZATION_FAILED.
 """
 
@@ -44,18 +44,15 @@ def _type(allow_downgrade: bool, upgrade_type: int, context: Context) -> int:
 
 def _response(reply: UpdateFeaturesReply, context: Context) -> UpdateFeaturesResponse:
     wrong = next((one for one in reply.features if one.error is not ErrorCode.NONE), None)
-    if context.version < ONE_ERROR_FROM:
-        return UpdateFeaturesResponse(
-            results=[
-                UpdatableFeatureResult(feature=one.name, error_code=one.error, error_message=one.message)
-                for one in reply.features
-            ]
-        )
     if wrong is None:
-        return UpdateFeaturesResponse()
+        named = reply.features if context.version < ONE_ERROR_FROM else ()
+        return UpdateFeaturesResponse(
+            results=[UpdatableFeatureResult(feature=one.name, error_message=one.error.name) for one in named]
+        )
     return UpdateFeaturesResponse(
         error_code=wrong.error,
-        error_message=f"The update failed for all features since the following feature had an error: {wrong.message}",
+        error_message="The update failed for all features since the following feature had an error: "
+        f"Invalid update version {wrong.level} for feature {wrong.name}. {wrong.message}",
     )
 
 

@@ -355,7 +355,7 @@ async def test_features_go_up_and_down(ready: Node) -> None:
     name = "transaction.version"
     await update(1, (name, 2, 1))
     assert finalized() == 2
-    assert (await update(1, (name, 1, 1))).results[0].error_code == 95
+    assert (await update(1, (name, 1, 1))).error_code == 95
     assert (await update(2, (name, 1, 1))).error_code == 95
     assert (await update(2, (name, 3, 1))).error_code == 95
     assert (await update(2, ("nonsense", 1, 1))).error_code == 95
@@ -363,9 +363,11 @@ async def test_features_go_up_and_down(ready: Node) -> None:
     assert (await update(2, (name, -1, 2))).error_code == 95
     assert (await update(2, (name, 1, 2), validate_only=True)).error_code == 0
     assert finalized() == 2
-    assert (await update(1, (name, 1, 2), ("nonsense", 1, 1))).results[0].error_code == 0
+    refused = await update(1, (name, 1, 2), ("nonsense", 1, 1))
+    assert (refused.error_code, refused.results) == (95, [])
+    assert "Invalid update version 1 for feature nonsense" in refused.error_message
     assert finalized() == 2, "all or nothing"
-    assert (await update(0, (name, 1, 2))).results[0].error_code == 0
+    assert [one.feature for one in (await update(0, (name, 1, 2))).results] == [name]
     assert finalized() == 1
     assert (await update(2, (name, 2, 2))).error_code == 95
     assert (await update(2, (name, 0, 3))).error_code == 0
