@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
 import logging
 import os
 import sys
@@ -22,7 +23,25 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# Tools beside the broker, by the first word; each is imported when it is named.
+TOOLS = {"log": "pyralog.cli.log_tools:log"}
+
+
+class _Daemon(click.Command):
+    """The broker's own command. Without a subcommand it runs the broker, with the name of a tool that tool."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in TOOLS:
+            module, _, attribute = TOOLS[args[0]].partition(":")
+            getattr(importlib.import_module(module), attribute).main(args[1:], prog_name=f"pyralog {args[0]}")
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=_Daemon,
+    epilog="Tools: pyralog log --help",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--config", "file", metavar="FILE", help="Configuration file, YAML or JSON.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set one key; wins over everything else.")
 @click.option("--dev", is_flag=True, help="One node on loopback, whatever the file says of a cluster.")

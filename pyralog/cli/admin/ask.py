@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import json
 import os
 import socket
@@ -27,6 +28,10 @@ DEFAULT_CLUSTER = "localhost:9092"
 CLIENT = "pyralog-admin"
 
 Rows = list[dict[str, Any]]
+
+
+class HttpError(Exception):
+    """Nobody speaks HTTP there."""
 
 
 class Ask(NamedTuple):
@@ -102,7 +107,7 @@ class Ask(NamedTuple):
         fail(f"{self.cluster} cannot be reached: {said(error)}", EXIT_UNREACHABLE)
 
     def http(self, path: str, *, accept: str = "application/json") -> tuple[int, bytes]:
-        """Status and body of a GET at the first address, which serves HTTP when it is a Pyralog node."""
+        """Status and body of a GET at the first address, which serves HTTP when it is a Pyralog node; or HttpError."""
         url = f"http://{self.cluster.split(',')[0]}{path}"
         request = urllib.request.Request(url, headers={"Accept": accept})
         try:
@@ -110,8 +115,8 @@ class Ask(NamedTuple):
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
-        except (OSError, ValueError) as error:
-            fail(f"{url} does not answer: {error}", EXIT_UNREACHABLE)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise HttpError(f"{url} does not answer: {error}") from error
 
     # --- what is printed ---
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, asks, fail
+from pyralog.cli.admin.ask import EXIT_PARTLY, EXIT_UNREACHABLE, Ask, HttpError, asks, fail
 from pyralog.cli.admin.tree import command
 
 OK = 200
@@ -23,7 +23,10 @@ def health(ask: Ask, local: bool, ready: bool) -> None:
     if local:
         ask = ask._replace(cluster=local_address())
     path = "/health/ready" if ready else "/health"
-    status, body = ask.http(path)
+    try:
+        status, body = ask.http(path)
+    except HttpError as error:
+        fail(str(error), EXIT_UNREACHABLE)
     try:
         told = json.loads(body)
     except ValueError:

@@ -10,6 +10,7 @@ from pyralog.cli.admin.ask import Ask, Rows, asks, error_of, fail, note, pairs_o
 from pyralog.cli.admin.configs import change_configs, config_rows, describe
 from pyralog.cli.admin.metadata import partition_row, partition_state, topics_of
 from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
+from pyralog.cli.admin.records import consume, produce, tail
 from pyralog.cli.admin.tree import command, group
 
 if TYPE_CHECKING:
@@ -261,5 +262,8 @@ for each in (
     topic_add_partitions,
     topic_trim,
     topic_offsets,
+    produce,
+    consume,
+    tail,
 ):
     topic.add_command(each)

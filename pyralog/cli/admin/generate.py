@@ -1,0 +1,110 @@
+"""`pyralog-admin generate`: files for the tools around a broker."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import click
+
+from pyralog.cli.admin.ask import Ask, asks, fail
+from pyralog.cli.admin.tree import command, group
+
+PACKAGE = "pyralog"
+FOLDER = "dashboards"
+SHELLS = ("bash", "zsh", "fish")
+UNIT = """[Unit]
+Description=Pyralog Distributed Log Service
+After=network.target
+
+[Service]
+Type=simple
+User=pyralog
+Group=pyralog
+ExecStart={command} --config {config}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=5
+LimitNOFILE=1048576
+LimitNPROC=32768
+NoNewPrivileges=true
+ProtectSystem=strict
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectControlGroups=true
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+SystemCallFilter=@system-service
+CapabilityBoundingSet=
+UMask=0077
+ReadWritePaths={data} {logs}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@group("generate")
+def generate() -> None:
+    """Dashboards, alerts, a scrape configuration, a systemd unit, shell completion; all on stdout."""
+
+
+def _shipped(*candidates: str) -> str:
+    folder = files(PACKAGE).joinpath(FOLDER)
+    for name in candidates:
+        found = folder.joinpath(name)
+        if found.is_file():
+            return found.read_text(encoding="utf-8")
+    fail(f"this installation lacks {FOLDER}/{candidates[0]}")
+
+
+@command("grafana")
+@asks
+def grafana(_: Ask) -> None:
+    """The dashboard, for Grafana's import."""
+    click.echo(_shipped("grafana.json", "pyralog.json"), nl=False)
+
+
+@command("alerts")
+@asks
+def alerts(_: Ask) -> None:
+    """Alerting rules for Prometheus."""
+    click.echo(_shipped("alerts.yml", "alerts.yaml"), nl=False)
+
+
+@command("prometheus")
+@asks
+def prometheus(_: Ask) -> None:
+    """A scrape configuration for Prometheus."""
+    click.echo(_shipped("prometheus.yml", "scrape.yml", "prometheus.yaml"), nl=False)
+
+
+@command("systemd")
+@click.option("--command", "executable", default="/usr/local/bin/pyralog", show_default=True)
+@click.option("--config", default="/etc/pyralog/config.json", show_default=True)
+@click.option("--data-dir", "data", default="/var/lib/pyralog", show_default=True)
+@click.option("--log-dir", "logs", default="/var/log/pyralog", show_default=True)
+@asks
+def systemd(_: Ask, executable: str, config: str, data: str, logs: str) -> None:
+    """A unit for /etc/systemd/system/pyralog.service."""
+    click.echo(UNIT.format(command=executable, config=config, data=data, logs=logs), nl=False)
+
+
+@command("completion")
+@click.argument("shell", type=click.Choice(SHELLS))
+@asks
+def completion(_: Ask, shell: str) -> None:
+    """Completion of pyralog-admin for a shell, to be sourced there."""
+    from click.shell_completion import get_completion_class
+
+    from pyralog.cli.admin.main import main
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    made = kind(main, {}, "pyralog-admin", "_PYRALOG_ADMIN_COMPLETE")
+    click.echo(made.source_template % made.source_vars())
+
+
+for each in (grafana, alerts, prometheus, systemd, completion):
+    generate.add_command(each)
