@@ -183,17 +183,19 @@ def asks(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> None:
         context = click.get_current_context()
-        function(
-            Ask(
-                cluster=given(context, "cluster", os.environ.get("PYRALOG_CLUSTER") or DEFAULT_CLUSTER),
-                form=given(context, "form", "table"),
-                yes=given(context, "yes", False),
-                progress=not given(context, "no_progress", False),
-                command_config=given(context, "command_config", None),
-            ),
-            *arguments,
-            **options,
+        ask = Ask(
+            cluster=given(context, "cluster", os.environ.get("PYRALOG_CLUSTER") or DEFAULT_CLUSTER),
+            form=given(context, "form", "table"),
+            yes=given(context, "yes", False),
+            progress=not given(context, "no_progress", False),
+            command_config=given(context, "command_config", None),
         )
+        try:
+            function(ask, *arguments, **options)
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads on
+        except OSError as error:
+            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
     return run
 
