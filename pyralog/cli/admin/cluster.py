@@ -205,18 +205,15 @@ def quorum(ask: Ask) -> None:
 @asks
 def versions(ask: Ask, node: int | None) -> None:
     """The APIs and their versions that a node offers."""
-    from kafka.protocol.api_key import ApiKey
+    from pyralog.wire.protocol import API
 
     with ask.connected() as client:
         wanted = node_ids(client)[0] if node is None else node
         offered = client.get_broker_version_data(wanted).api_versions
-    rows = []
-    for key, (low, high) in sorted(offered.items()):
-        try:
-            name = ApiKey(key).name.title().replace("_", "")
-        except ValueError:
-            name = "?"
-        rows.append({"key": int(key), "api": name, "min": low, "max": high})
+    rows = [
+        {"key": int(key), "api": API[key].name if key in API else "?", "min": low, "max": high}
+        for key, (low, high) in sorted(offered.items())
+    ]
     ask.show(rows)
 
 
