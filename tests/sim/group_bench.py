@@ -1,4 +1,4 @@
-"""A group shard on a virtual clock, with a log that can be lost from any record on: for script tests and simulations."""
+"""A group shard on a virtual clock, with a log that may lose its end: for script tests and simulations."""
 
 from __future__ import annotations
 
