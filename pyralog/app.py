@@ -16,6 +16,7 @@ from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.admin.http import HttpFront
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
+from pyralog.api.producer_ids import ProducerIds
 from pyralog.api.registry import CLIENT_APIS, install_answers
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.cluster.identity import Identity, IdentityError, load_identity, save_identity
@@ -29,15 +30,17 @@ from pyralog.config.rules import Rules
 from pyralog.config.schema import Config
 from pyralog.config.topics import TopicSettings
 from pyralog.config.view import ConfigurationView
+from pyralog.coordinator import wiring
+from pyralog.coordinator.runtime import Ports
 from pyralog.errors import StorageError
-from pyralog.model import uuid_text
+from pyralog.model import TopicPartition, uuid_text
 from pyralog.net.advertised import AdvertisedAddress, container_gateway, registered_address
 from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
 from pyralog.replication.maintenance import Maintenance, MaintenanceSettings
 from pyralog.replication.opening import PartitionStore
-from pyralog.runtime import TaskScope, WorkPool, now_ms, start_thread, work_threads
+from pyralog.runtime import SteadyClock, TaskScope, WorkPool, now_ms, start_thread, work_threads
 from pyralog.runtime import run as run_loop
 from pyralog.storage.log_dir import LogDir, LogDirInUseError
 from pyralog.version import __version__
@@ -128,6 +131,7 @@ class Node:
         self._lifecycle: Lifecycle | None = None
         self._maintenance: Maintenance | None = None
         self._http: HttpFront | None = None
+        self._coordinators: wiring.Coordinators | None = None
         self._quorum_started = False
 
     @property
@@ -198,6 +202,8 @@ class Node:
         for sock, _ in self._bound:
             sock.listen(BACKLOG)
             await plane.listen(sock)
+        assert self._coordinators is not None
+        self._coordinators.begin(self._quorum.image)
 
     def _build_quorum(self) -> Quorum:
         config = self._config
@@ -272,6 +278,9 @@ class Node:
         config = self._config
         listeners = self.listeners
         advertised = AdvertisedAddress(listeners, container_gateway())
+        producer_ids = ProducerIds(self._node_id, self._quorum)
+        coordinators = self._coordinators = self._build_coordinators(plane, producer_ids)
+        self._quorum.subscribe(coordinators.on_image)
         services = Services(
             settings=ApiSettings(
                 self._node_id,
@@ -286,6 +295,9 @@ class Node:
             scope=self._api_scope,
             work=self._work,
             address_for=advertised.address_for,
+            groups=coordinators.groups,
+            transactions=coordinators.transactions,
+            producer_ids=producer_ids,
         )
         dispatcher = Dispatcher(CLIENT_APIS, services)
         plane.events.request = dispatcher.dispatch
@@ -298,6 +310,19 @@ class Node:
             config.network.handshake_timeout_ms,
         )
         plane.events.handover = self._http.adopt
+
+    def _build_coordinators(self, plane: Plane, producer_ids: ProducerIds) -> wiring.Coordinators:
+        assert self._lifecycle is not None
+        replicas = self._lifecycle.replicas
+
+        def folder_of(tp: TopicPartition) -> Path | None:
+            replica = replicas.get(tp)
+            return None if replica is None else replica.folder
+
+        ports = Ports(
+            self._node_id, plane, self._work, self._scope, SteadyClock(lambda: self._clock() * 1_000_000), folder_of
+        )
+        return wiring.build(self._config.groups, self._config.transactions, self._quorum, ports, producer_ids)
 
     def _status(self) -> dict[str, object]:
         """What /health tells beside `ok`."""
@@ -345,6 +370,8 @@ class Node:
             await self._plane.drain()
         for sock, _ in self._bound:
             sock.close()
+        if self._coordinators is not None:
+            await self._coordinators.stop(DRAIN_MS)
         await self._api_scope.settle(DRAIN_MS)
         if self._http is not None:
             await self._http.close()

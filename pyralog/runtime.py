@@ -7,18 +7,124 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+# How fast the steady clock follows the wall clock after a jump: one part of so many.
+SLEW = 10
 
 
 def now_ms() -> int:
     """Milliseconds since the epoch, by the wall clock."""
     return time.time_ns() // 1_000_000
+
+
+class SteadyClock:
+    """Milliseconds since the epoch that never jump: what has a timeout must not end because the clock was set.
+
+    It runs on the monotonic clock and makes up for a difference to the wall clock slowly. Never goes back.
+    """
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._now = wall_ns()
+        self._seen = monotonic_ns()
+
+    def __call__(self) -> int:
+        """The time now."""
+        seen = self._monotonic_ns()
+        elapsed = seen - self._seen
+        self._seen = seen
+        self._now += elapsed
+        most = elapsed // SLEW
+        self._now += max(-most, min(most, self._wall_ns() - self._now))
+        return self._now // 1_000_000
+
+
+class Pending(Generic[T]):
+    """A result that comes later, on the event loop: lighter than a future, since nothing is scheduled.
+
+    It is awaitable; `then` calls back with the result or the exception. Resolving it twice changes nothing.
+    """
+
+    __slots__ = ("_callbacks", "_value", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._value: T | BaseException | None = None
+        self._callbacks: list[Callable[[Any], None]] = []
+
+    @classmethod
+    def of(cls, value: T | BaseException) -> Pending[T]:
+        """One that is resolved already."""
+        made: Pending[T] = cls()
+        made.resolve(value)
+        return made
+
+    def resolve(self, value: T | BaseException) -> None:
+        """Give the result, or the exception to raise where it is awaited."""
+        if self.done:
+            return
+        self.done = True
+        self._value = value
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(value)
+
+    def then(self, callback: Callable[[Any], None]) -> None:
+        """Call back with the result or the exception; at once when it is there."""
+        if self.done:
+            callback(self._value)
+        else:
+            self._callbacks.append(callback)
+
+    def map(self, change: Callable[[T], R]) -> Pending[R]:
+        """What `change` makes of the result; an exception stays what it is, one of `change` takes its place."""
+        made: Pending[R] = Pending()
+
+        def pass_on(value: Any) -> None:
+            if not isinstance(value, BaseException):
+                try:
+                    value = change(value)
+                except Exception as error:  # noqa: BLE001 - whoever waits gets it
+                    value = error
+            made.resolve(value)
+
+        self.then(pass_on)
+        return made
+
+    def recover(self, change: Callable[[Any], T]) -> Pending[T]:
+        """The result, or what `change` makes of the exception."""
+        made: Pending[T] = Pending()
+
+        def pass_on(value: Any) -> None:
+            if isinstance(value, BaseException):
+                try:
+                    value = change(value)
+                except Exception as error:  # noqa: BLE001 - whoever waits gets it
+                    value = error
+            made.resolve(value)
+
+        self.then(pass_on)
+        return made
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self.done:
+            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.then(lambda _: None if woken.done() else woken.set_result(None))
+            yield from woken.__await__()
+        if isinstance(self._value, BaseException):
+            raise self._value
+        return self._value  # type: ignore[return-value]
 
 
 class TaskScope:

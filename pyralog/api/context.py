@@ -16,15 +16,17 @@ from pyralog.api.authorizer import (
     ResourceType,
     authorized_operations,
 )
-from pyralog.api.producer_ids import ProducerIds
 from pyralog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     from pyralog.api.handler import Api
     from pyralog.api.logs import LocalLogs
+    from pyralog.api.producer_ids import ProducerIds
     from pyralog.cluster.image import ClusterImage
     from pyralog.cluster.quorum import Quorum
     from pyralog.config.view import ConfigurationView
+    from pyralog.coordinator.group.service import GroupCoordinator
+    from pyralog.coordinator.transaction.service import TransactionCoordinator
     from pyralog.model import TopicPartition
     from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, Plane
     from pyralog.runtime import TaskScope, WorkPool
@@ -58,18 +60,17 @@ class Services:
     scope: TaskScope
     work: WorkPool
     address_for: Callable[[ConnectionInfo], tuple[str, int]]
+    groups: GroupCoordinator
+    transactions: TransactionCoordinator
+    producer_ids: ProducerIds
     authorizer: Authorizer = field(default_factory=AllowAll)
-    producer_ids: ProducerIds = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "producer_ids", ProducerIds(self.settings.node_id, self.quorum))
 
 
 class Context:
     """One request's surroundings. A handler that sets `keep` says: the answer depends on nothing but the image, the
     asker and the request's bytes, so the next equal request may get the same one."""
 
-    __slots__ = ("apis", "connection", "frame", "header", "keep", "services", "token")
+    __slots__ = ("apis", "began_ns", "connection", "frame", "header", "keep", "services", "token")
 
     def __init__(
         self, services: Services, apis: Mapping[int, Api], header: RequestHeader, forwarded: Forwarded
@@ -81,6 +82,7 @@ class Context:
         self.frame = forwarded.frame
         self.connection = forwarded.connection
         self.keep = False
+        self.began_ns = 0  # monotonic; when dispatch took it
 
     @property
     def version(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import struct
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
+from pyralog.metrics import Latency
+from pyralog.runtime import Pending
 from pyralog.wire.headers import RequestHeader, frame_response, parse_request_header
 from pyralog.wire.protocol import API, EncodeError, ProtocolError, decode_request, encode_response
 
@@ -37,10 +40,24 @@ class DispatchStats:
 
     requests: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    errors: Counter[tuple[str, str]] = field(default_factory=Counter)  # failures by API and error code
+    durations: dict[str, Latency] = field(default_factory=dict)
     malformed: int = 0
     unsupported: int = 0
     cache_hits: int = 0
     waiting: int = 0
+
+    def failed(self, api: str, code: ErrorCode) -> None:
+        """A request failed as a whole."""
+        self.failures[api] += 1
+        self.errors[api, code.name] += 1
+
+    def took(self, api: str, began_ns: int) -> None:
+        """A request was answered."""
+        latency = self.durations.get(api)
+        if latency is None:
+            latency = self.durations[api] = Latency()
+        latency.add(time.monotonic_ns() - began_ns)
 
 
 class AnswerCache:
@@ -110,7 +127,9 @@ class Dispatcher:
             self._refuse_version(forwarded, header.api_key, header.api_version, header.correlation_id)
             return
         self.stats.requests[api.name] += 1
+        began_ns = time.monotonic_ns()
         context = Context(self._services, self._apis, header, forwarded)
+        context.began_ns = began_ns
         key: tuple[object, ...] | None = None
         if api.cacheable and len(context.frame) <= MAX_CACHED_REQUEST_BYTES:
             key = self._cache_key(context)
@@ -118,6 +137,7 @@ class Dispatcher:
             if body is not None:
                 self.stats.cache_hits += 1
                 self._services.plane.reply(forwarded.token, frame_response(header, body))
+                self.stats.took(api.name, began_ns)
                 return
         try:
             request = decode_request(header.api_key, header.api_version, forwarded.frame, header.body_offset)
@@ -131,12 +151,31 @@ class Dispatcher:
             result = api.handle(request, context)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the client gets its answer
             result = self._failure(api, request, context, error)
+        if type(result) is Pending:
+            self._later(api, request, context, result)
+            return
         if inspect.isawaitable(result):
             self._start(api, request, context, result)
             return
         body = self._answer(api, context, result)
         if body is not None and key is not None and context.keep:
             self._cache.put(context.image, key, body)
+
+    def _later(self, api: Api, request: Any, context: Context, pending: Pending[Any]) -> None:
+        """Answer when the result is there, without a task: most requests of groups wait for one append only."""
+
+        def answer(result: Any) -> None:
+            self.stats.waiting -= 1
+            try:
+                if isinstance(result, Exception):
+                    result = self._failure(api, request, context, result)
+                self._answer(api, context, result)
+            except Exception:
+                log.exception("%s v%d from %s could not be answered", api.name, context.version, context.peer)
+                self._services.plane.close(context.token)
+
+        self.stats.waiting += 1
+        pending.then(answer)
 
     def _start(self, api: Api, request: Any, context: Context, pending: Awaitable[Any]) -> None:
         try:
@@ -165,19 +204,20 @@ class Dispatcher:
 
     def _failure(self, api: Api, request: Any, context: Context, error: Exception) -> Any:
         """The answer to a request whose handler raised."""
-        self.stats.failures[api.name] += 1
         if isinstance(error, KafkaError):
+            self.stats.failed(api.name, error.code)
             return api.fail(request, error.code, error.why)
+        code = ErrorCode.KAFKA_STORAGE_ERROR if isinstance(error, StorageError) else ErrorCode.UNKNOWN_SERVER_ERROR
+        self.stats.failed(api.name, code)
         size = len(context.frame)
         what = f"{request!r:.1000}" if size <= MAX_LOGGED_REQUEST_BYTES else f"{size} bytes"
         log.error("%s v%d from %s failed: %s", api.name, context.version, context.peer, what, exc_info=error)
-        if isinstance(error, StorageError):
-            return api.fail(request, ErrorCode.KAFKA_STORAGE_ERROR, None)
-        return api.fail(request, ErrorCode.UNKNOWN_SERVER_ERROR, None)
+        return api.fail(request, code, None)
 
     def _answer(self, api: Api, context: Context, result: Any) -> bytes | None:
         """Send what a handler returned; the encoded body when there is one."""
         plane, token = self._services.plane, context.token
+        self.stats.took(api.name, context.began_ns)
         if result is Done.HANDED_BACK:
             return None
         if result is Done.SILENT:
@@ -191,7 +231,7 @@ class Dispatcher:
         except EncodeError:
             # Nothing well-formed can be said any more, and a half-written answer would shift all later ones.
             log.exception("cannot encode the answer to %s v%d: %.1000r", api.name, context.version, result)
-            self.stats.failures[api.name] += 1
+            self.stats.failed(api.name, ErrorCode.UNKNOWN_SERVER_ERROR)
             plane.close(token)
             return None
         plane.reply(token, frame_response(context.header, body))

@@ -52,15 +52,30 @@ class Outcome(NamedTuple):
 
     The runtime replays them at once and gives the replies when they are committed. With no records the replies still
     wait for what was appended before: nobody is told of state that a crash could take back.
+    Records that are too large for the log are not replayed and the replies become errors; then `refused`, if any, is
+    handed to the machine as an event, so that it takes back what it has noted.
     """
 
     records: tuple[CoordinatorRecord, ...] = ()
     replies: tuple[Reply, ...] = ()
     timers: tuple[Timer, ...] = ()
     transaction: Transaction | None = None
+    refused: Any = None
 
 
 NOTHING = Outcome()
+
+
+def combine(*outcomes: Outcome) -> Outcome:
+    """Several outcomes as one; none of them may be of a transaction."""
+    real = [outcome for outcome in outcomes if outcome is not NOTHING]
+    if len(real) < 2:
+        return real[0] if real else NOTHING
+    return Outcome(
+        tuple(record for outcome in real for record in outcome.records),
+        tuple(reply for outcome in real for reply in outcome.replies),
+        tuple(timer for outcome in real for timer in outcome.timers),
+    )
 
 
 class Machine(Protocol):

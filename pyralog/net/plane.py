@@ -311,12 +311,17 @@ class Plane:
 
     async def append(self, tp: TopicPartition, batch: bytes) -> int:
         """Append a valid record batch; its base offset once it is written (and synced, where acks wait for that)."""
-        cookie, future = self._wait()
-        self.engine.append(self.handle(tp), batch, cookie)
-        return (await future)[0]
+        return (await self.start_append(tp, batch))[0]
 
-    def traffic(self, tp: TopicPartition) -> tuple[int, int, int, int, int]:
-        """(bytes in, bytes out, records in, batches in, producers) since the partition was added."""
+    def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """The same without a coroutine: what is given first is appended first. The first of the result is the offset."""
+        handle = self.handle(tp)
+        cookie, future = self._wait()
+        self.engine.append(handle, batch, cookie)
+        return future
+
+    def traffic(self, tp: TopicPartition) -> tuple[int, int, int, int, int, int]:
+        """(bytes in, bytes out, records in, batches in, producers, records out) since the partition was added."""
         return self.handle(tp).traffic()
 
     # --- requests ---

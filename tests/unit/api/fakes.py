@@ -13,19 +13,23 @@ from typing import Any
 from pyralog.api.authorizer import AllowAll, Operation, ResourceType
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
+from pyralog.api.producer_ids import ProducerIds
 from pyralog.api.registry import CLIENT_APIS
 from pyralog.cluster.controller import Controller, ControllerSettings
-from pyralog.cluster.image import EMPTY, ClusterImage, replay_batch
+from pyralog.cluster.image import EMPTY, ClusterImage, ImageDelta, replay_batch
 from pyralog.cluster.records import ClusterRecord
 from pyralog.cluster.requests import RegisterBroker, Request
 from pyralog.config.effective import BrokerDefaults
 from pyralog.config.rules import Rules
 from pyralog.config.schema import Config
 from pyralog.config.view import ConfigurationView
+from pyralog.coordinator import wiring
+from pyralog.coordinator.runtime import Ports
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import OffsetAndEpoch, TopicPartition
 from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
-from pyralog.runtime import TaskScope, WorkPool
+from pyralog.records.batch import parse_header
+from pyralog.runtime import TaskScope, WorkPool, now_ms
 from pyralog.storage.epochs import LeaderEpochs
 from pyralog.storage.reader import TimestampOffset
 from pyralog.wire.protocol import API, decode_response, encode_request
@@ -42,6 +46,7 @@ class FakeQuorum:
         self._controller = Controller(settings or ControllerSettings(), rules, os.urandom)
         self.image: ClusterImage = EMPTY
         self.listeners: list[Callable[[ClusterImage], None]] = []
+        self.subscribers: list[Callable[[ImageDelta, ClusterImage], None]] = []
         self.hold: Any = None
         self.requests: list[Request] = []
         self._commit([ClusterRecord(CLUSTER_ID)])
@@ -68,11 +73,13 @@ class FakeQuorum:
 
     def _commit(self, records: Iterable[Any]) -> None:
         records = list(records)
-        self.image, _ = replay_batch(
+        self.image, delta = replay_batch(
             self.image, records, offset=self.image.offset + len(records), epoch=1, controller_id=NODE
         )
         for listener in self.listeners:
             listener(self.image)
+        for subscriber in self.subscribers:
+            subscriber(delta, self.image)
 
 
 @dataclass
@@ -101,6 +108,9 @@ class FakePlane:
         self.permits: dict[tuple[str, str], tuple[bool, bool]] = {}
         self.resubmitted: dict[int, bytes | None] = {}
         self.answers: dict[tuple[int, int], bytes] = {}
+        self.markers: list[tuple[Any, ...]] = []
+        self.failed_markers: dict[TopicPartition, ErrorCode] = {}
+        self.verified: list[tuple[TopicPartition, int, int]] = []
 
     def follow(self, image: ClusterImage) -> None:
         wanted = {
@@ -148,6 +158,43 @@ class FakePlane:
         log.appended.append(batch)
         log.end += 1
         return log.end - 1
+
+    def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        log = self.logs.get(tp)
+        if log is None:
+            done.set_exception(KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+        else:
+            log.appended.append(batch)
+            done.set_result((log.end, b""))
+            log.end += parse_header(batch).record_count
+        return done
+
+    def start_marker(
+        self, tp: TopicPartition, *marker: int, commit: bool, timestamp_ms: int
+    ) -> asyncio.Future[tuple[int, bytes]]:
+        done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        if tp in self.failed_markers:
+            done.set_exception(KafkaError(self.failed_markers[tp]))
+        elif tp not in self.logs:
+            done.set_exception(KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+        else:
+            self.markers.append((tp, *marker, commit))
+            log = self.logs[tp]
+            done.set_result((log.end, b""))
+            log.end += 1
+        return done
+
+    def verification(self, tp: TopicPartition, producer_id: int) -> int:
+        return len(self.markers)
+
+    def verify_transaction(
+        self, tp: TopicPartition, producer_id: int, epoch: int, guard: int, *, principal: str
+    ) -> bool:
+        if guard != len(self.markers):
+            return False
+        self.verified.append((tp, producer_id, epoch))
+        return True
 
     def permit(self, principal: str, topic: str, *, read: bool, write: bool) -> None:
         self.permits[principal, topic] = (read, write)
@@ -279,6 +326,12 @@ def make_node(
     quorum.listeners.append(plane.follow)
     logs = FakeLogs(plane)
     authorizer = settings.pop("authorizer", None) or AllowAll()
+    work = WorkPool("test", 1)
+    ports = Ports(NODE, plane, work, scope, now_ms, lambda tp: None)  # type: ignore[arg-type]
+    producer_ids = ProducerIds(NODE, quorum)  # type: ignore[arg-type]
+    coordinators = wiring.build(config.groups, config.transactions, quorum, ports, producer_ids)  # type: ignore[arg-type]
+    quorum.subscribers.append(coordinators.on_image)
+    coordinators.begin(quorum.image)
     services = Services(
         ApiSettings(NODE, **settings),
         quorum,  # type: ignore[arg-type]
@@ -286,8 +339,11 @@ def make_node(
         logs,
         ConfigurationView(config),
         scope,
-        WorkPool("test", 1),
+        work,
         lambda connection: ("localhost", connection.local_port),
+        coordinators.groups,
+        coordinators.transactions,
+        producer_ids,
         authorizer,
     )
     return Node(services, plane, quorum, logs)

@@ -39,7 +39,6 @@ async def test_features_follow_the_table(node: Node) -> None:
         assert answer.finalized_features_epoch >= 0
         assert all(one.min_version >= 1 for one in answer.supported_features)
         assert next(one.max_version for one in answer.api_keys if one.api_key == 0) < 12
-    assert 10 not in {one.api_key for one in answer.api_keys}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""OffsetCommit (key 8, versions 2-10): where a group has got to.
+
+Contract
+- READ on the group, else GROUP_AUTHORIZATION_FAILED on every partition; READ on each topic, else
+  TOPIC_AUTHORIZATION_FAILED. A topic or partition that does not exist: UNKNOWN_TOPIC_OR_PARTITION; by id (v10)
+  UNKNOWN_TOPIC_ID. These fail alone, the rest is committed.
+- The group checks member, generation or member epoch: UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID,
+  REBALANCE_IN_PROGRESS, STALE_MEMBER_EPOCH; an unknown group with a generation is ILLEGAL_GENERATION, from v9
+  GROUP_ID_NOT_FOUND. Without member and generation anybody may commit for a group without members (trap 16).
+- Metadata longer than offset.metadata.max.bytes: OFFSET_METADATA_TOO_LARGE for that partition; null is kept as "".
+- RetentionTimeMs (v2-4) makes these offsets expire then, whatever offsets.retention.minutes says.
+- The answer leaves when the commit is in the log. Nobody reads an offset before that.
+- Group id "" is accepted, as in Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from pyralog.api.authorizer import Operation
+from pyralog.api.context import Context
+from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
+from pyralog.api.handler import Api
+from pyralog.errors import ErrorCode, KafkaError
+from pyralog.wire.messages import (
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+)
+
+IDS_FROM = 10
+
+
+def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitResponse | Awaitable[OffsetCommitResponse]:
+    """Set aside what cannot be committed, and ask the group for the rest."""
+    demand_group(Operation.READ, request.group_id, context)
+    refused = judge_offset_topics(request.topics, context, by_id=context.version >= IDS_FROM)
+    if not refused:
+        return ask_group(request.group_id, request, context).recover(lambda error: _failed(request, error))
+    kept = [topic for topic in request.topics if topic.partitions]
+    if not kept:
+        return OffsetCommitResponse(topics=_refusals(refused))
+    request.topics = kept
+    asked = ask_group(request.group_id, request, context).recover(lambda error: _failed(request, error))
+    return asked.map(lambda response: _merged(response, refused))
+
+
+def _refusals(refused: list[tuple[str, bytes, int, ErrorCode]]) -> list[OffsetCommitResponseTopic]:
+    topics: dict[tuple[str, bytes], OffsetCommitResponseTopic] = {}
+    for name, topic_id, index, code in refused:
+        topic = topics.setdefault((name, topic_id), OffsetCommitResponseTopic(name=name, topic_id=topic_id))
+        topic.partitions.append(OffsetCommitResponsePartition(partition_index=index, error_code=code))
+    return list(topics.values())
+
+
+def _merged(response: Any, refused: list[tuple[str, bytes, int, ErrorCode]]) -> OffsetCommitResponse:
+    topics = {(topic.name, topic.topic_id): topic for topic in response.topics}
+    for topic in _refusals(refused):
+        known = topics.setdefault((topic.name, topic.topic_id), topic)
+        if known is not topic:
+            known.partitions.extend(topic.partitions)
+    return OffsetCommitResponse(topics=list(topics.values()))
+
+
+def _failed(request: OffsetCommitRequest, error: KafkaError) -> OffsetCommitResponse:
+    code = error.code
+    if code is ErrorCode.RECORD_LIST_TOO_LARGE:
+        code = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+    return fail(request, code, error.why)
+
+
+def fail(request: OffsetCommitRequest, code: ErrorCode, why: str | None) -> OffsetCommitResponse:
+    """The error on every partition."""
+    return OffsetCommitResponse(
+        topics=[
+            OffsetCommitResponseTopic(
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partitions=[
+                    OffsetCommitResponsePartition(partition_index=one.partition_index, error_code=code)
+                    for one in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+API = Api(8, "OffsetCommit", 2, 10, handle, fail)
