@@ -25,6 +25,7 @@ DATA = "data"
 FORMAT = 1
 CHUNK = 1 << 20
 SETTLED_MS = 2_000
+TRIES = 3
 METADATA_FOLDER = "__cluster_metadata-0"
 # What only a running node needs, or what would vouch for more than was copied.
 LEFT_OUT = (names.LOCK_FILE, names.CLEAN_FILE)
@@ -133,7 +134,7 @@ class _Copier:
         for folder in sorted(self.source.iterdir()):
             hosted = folder.name != METADATA_FOLDER and names.parse_partition(folder.name) is not None
             if hosted and folder.name not in done and folder.is_dir():
-                self._partition(folder)
+                self._settled(folder)
 
     def _metadata(self) -> None:
         """The quorum state first: it must not know of more than the log that is copied behind it."""
@@ -144,6 +145,17 @@ class _Copier:
         for path in sorted(self.source.iterdir()):
             if path.is_file() and path.name not in (*FIRST, *LEFT_OUT) and not path.name.endswith(names.TEMPORARY):
                 self._file(path.name)
+
+    def _settled(self, folder: Path) -> None:
+        """Copy a partition; again, when its topic was made anew meanwhile: half of each would be neither."""
+        for _ in range(TRIES):
+            known, before = len(self.entries), _content(folder / names.METADATA_FILE)
+            self._partition(folder)
+            if _content(folder / names.METADATA_FILE) == before:
+                return
+            del self.entries[known:]
+            shutil.rmtree(self.copy / folder.name, ignore_errors=True)
+        raise BackupError(f"{folder.name} is deleted and made anew all the time")
 
     def _partition(self, folder: Path) -> None:
         try:
@@ -209,6 +221,13 @@ class _Copier:
         if left:
             raise BackupError(f"{copy.name} became shorter while it was copied; try again")
         return crc
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def manifests(target: Path) -> list[Manifest]:

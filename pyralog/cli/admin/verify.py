@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FETCH_BYTES = 4 << 20
 BATCH_OVERHEAD = 12
 TRIES = 3
+OUT_OF_RANGE = "OFFSET_OUT_OF_RANGE"
 
 
 @dataclass
@@ -95,6 +96,10 @@ def _check(
     at, tries, limit = checked.start, 0, FETCH_BYTES
     while at < checked.end:
         error, data = _fetch(client, name, number, leader, at, limit)
+        first = ends_of(client, [(name, number)])[name, number][0] if error == OUT_OF_RANGE else at
+        if first > at:
+            at = checked.start = first  # retention has been at work meanwhile
+            continue
         if error:
             checked.problems.append(f"offset {at}: {error}")
             return
