@@ -251,6 +251,77 @@ final class Transactions {
         return false;
     }
 
+    private static Object field(Object of, String name) throws Exception {
+        java.lang.reflect.Field field = of.getClass().getDeclaredField(name);
+        field.setAccessible(true);
+        return field.get(of);
+    }
+
+    private static void set(Object of, String name, Object value) throws Exception {
+        java.lang.reflect.Field field = of.getClass().getDeclaredField(name);
+        field.setAccessible(true);
+        field.set(of, value);
+    }
+
+    private static void state(Object manager, String state) throws Exception {
+        for (Class<?> type : manager.getClass().getDeclaredClasses()) {
+            if (type.getSimpleName().equals("State")) {
+                for (Object constant : type.getEnumConstants()) {
+                    if (constant.toString().equals(state)) {
+                        set(manager, "currentState", constant);
+                    }
+                }
+            }
+        }
+    }
+
+    /** What Flink does after a failure: a new producer takes up the transaction of the old one by its id and epoch. */
+    private static KafkaProducer<byte[], byte[]> resumed(String id, Object identity) throws Exception {
+        KafkaProducer<byte[], byte[]> producer = Cases.producer("transactional.id", id);
+        Object manager = field(producer, "transactionManager");
+        set(manager, "producerIdAndEpoch", identity);
+        state(manager, "IN_TRANSACTION");
+        set(manager, "transactionStarted", true);
+        // The features of the cluster are known to a producer that has begun in the usual way.
+        java.lang.reflect.Method update = manager.getClass().getDeclaredMethod("maybeUpdateTransactionV2Enabled", boolean.class);
+        update.setAccessible(true);
+        producer.partitionsFor("__transaction_state");
+        update.invoke(manager, true);
+        return producer;
+    }
+
+    private static Object resumes() throws Exception {
+        String topic = topic(1);
+        String id = Cases.fresh();
+        List<Object> result = new ArrayList<>();
+        KafkaProducer<byte[], byte[]> first = begun(id);
+        first.beginTransaction();
+        send(first, topic, 0, 5);
+        Object identity = field(field(first, "transactionManager"), "producerIdAndEpoch");
+        // Committed by another process, and once more by a third that does not know of it.
+        for (int i = 0; i < 2; i++) {
+            try (KafkaProducer<byte[], byte[]> other = resumed(id, identity)) {
+                other.commitTransaction();
+            }
+        }
+        result.add(committed(topic, 5).size());
+        // What was committed cannot be aborted by a late one.
+        try (KafkaProducer<byte[], byte[]> late = resumed(id, identity)) {
+            result.add(Cases.errorName(() -> {
+                late.abortTransaction();
+                return null;
+            }));
+        }
+        first.close(Duration.ZERO);
+        try (KafkaProducer<byte[], byte[]> next = begun(id)) {
+            next.beginTransaction();
+            send(next, topic, 5, 5);
+            next.commitTransaction();
+        }
+        result.add(committed(topic, 10).size());
+        return result;
+    }
+
     private static Object badTimeout() throws Exception {
         return Cases.errorName(() -> {
             begun(Cases.fresh(), "transaction.timeout.ms", "3600000").close();
@@ -266,6 +337,7 @@ final class Transactions {
         cases.put("transaction.bad_timeout", Transactions::badTimeout);
         cases.put("transaction.exactly_once", exactlyOnce());
         cases.put("transaction.exactly_once.consumer", exactlyOnce("group.protocol", "consumer"));
+        cases.put("transaction.resumed", Transactions::resumes);
         cases.put("transaction.describe", Transactions::described);
     }
 }
