@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pyralog.api.authorizer import Operation, ResourceType
+from pyralog.api.client import produce as produce_api
 from pyralog.cluster.requests import CreateTopics, DeleteTopics, NewTopic, TopicRef
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
@@ -19,6 +20,9 @@ from pyralog.wire.protocol import decode_request
 from tests.unit.api.fakes import Denying, Node
 
 E = ErrorCode
+needs_tv2 = pytest.mark.skipif(
+    produce_api.API.max_version < 12, reason="Produce 12 comes with the plane's transactions"
+)
 TXN = ResourceType.TRANSACTIONAL_ID
 T0, T1 = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -286,6 +290,7 @@ async def write(node: Node, version: int, request: Any) -> tuple[list[int], list
     raise AssertionError("no outcome")
 
 
+@needs_tv2
 async def test_a_produce_of_tv2_makes_its_partition_part_of_the_transaction(ready: Node) -> None:
     identity = await init(ready)
     topic_id = ready.quorum.image.topics["t"].topic_id
@@ -305,7 +310,7 @@ async def test_an_older_produce_must_have_added_its_partition(ready: Node, versi
     assert ready.plane.verified == [(T0, identity.producer_id, 0)]
 
 
-@pytest.mark.parametrize("version", [9, 11, 12])
+@pytest.mark.parametrize("version", [9, 11, pytest.param(12, marks=needs_tv2)])
 async def test_produces_that_are_refused(ready: Node, version: int) -> None:
     identity = await init(ready)
     await init(ready)
@@ -317,6 +322,7 @@ async def test_produces_that_are_refused(ready: Node, version: int) -> None:
     assert ready.plane.verified == []
 
 
+@needs_tv2
 async def test_while_the_last_transaction_is_ending(ready: Node) -> None:
     identity = await init(ready)
     await add(ready, identity)
