@@ -38,11 +38,18 @@ def handle(
 ) -> FindCoordinatorResponse | Awaitable[FindCoordinatorResponse]:
     """Answer from the image; wait only while the topic is being made."""
     if request.key_type not in (GROUP, TRANSACTION, SHARE):
-        raise KafkaError(ErrorCode.INVALID_REQUEST, f"coordinator type {request.key_type}")
+        return _shaped([_nobody(key, ErrorCode.INVALID_REQUEST) for key in _keys(request, context)], context)
     topic = _topic(request.key_type, context)
     if topic is None or topic.partitions:
         return _response(request, context)
-    return topic.make().map(lambda _: _response(request, context))
+    return (
+        topic.make().map(lambda _: _response(request, context)).recover(lambda error: _failed(request, error, context))
+    )
+
+
+def _failed(request: FindCoordinatorRequest, error: BaseException, context: Context) -> FindCoordinatorResponse:
+    code = error.code if isinstance(error, KafkaError) else ErrorCode.UNKNOWN_SERVER_ERROR
+    return _shaped([_nobody(key, code) for key in _keys(request, context)], context)
 
 
 def _topic(key_type: int, context: Context) -> InternalTopic | None:
@@ -56,7 +63,10 @@ def _keys(request: FindCoordinatorRequest, context: Context) -> list[str]:
 
 
 def _response(request: FindCoordinatorRequest, context: Context) -> FindCoordinatorResponse:
-    found = [_find(request.key_type, key, context) for key in _keys(request, context)]
+    return _shaped([_find(request.key_type, key, context) for key in _keys(request, context)], context)
+
+
+def _shaped(found: list[Coordinator], context: Context) -> FindCoordinatorResponse:
     if context.version >= BATCHED_FROM:
         return FindCoordinatorResponse(coordinators=found)
     return _single(found[0])
@@ -103,11 +113,10 @@ def _nobody(key: str, code: ErrorCode) -> Coordinator:
 
 
 def fail(request: FindCoordinatorRequest, code: ErrorCode, why: str | None) -> FindCoordinatorResponse:
-    """The error on every key, and in the fields of the single one."""
-    nobody = [_nobody(key, code) for key in request.coordinator_keys]
-    response = _single(_nobody(request.key, code))
-    response.coordinators = nobody
-    return response
+    """The error on every key, or in the fields of the single one."""
+    if request.coordinator_keys:
+        return FindCoordinatorResponse(coordinators=[_nobody(key, code) for key in request.coordinator_keys])
+    return _single(_nobody(request.key, code))
 
 
 API = Api(10, "FindCoordinator", 0, 6, handle, fail)
