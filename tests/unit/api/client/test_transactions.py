@@ -21,7 +21,7 @@ from tests.unit.api.fakes import Denying, Node
 
 E = ErrorCode
 needs_tv2 = pytest.mark.skipif(
-    produce_api.API.max_version < 12, reason="Produce 12 comes with the plane's transactions"
+    produce_api.API.max_version < 12, reason="Produce 12 comes with the plane"
 )
 TXN = ResourceType.TRANSACTIONAL_ID
 T0, T1 = TopicPartition("t", 0), TopicPartition("t", 1)
