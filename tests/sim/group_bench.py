@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from pyralog.coordinator.group.settings import GroupSettings
 from pyralog.coordinator.group.shard import GroupShard
 from pyralog.coordinator.outcome import NOTHING, ClientRequest, Outcome, Transaction
-from pyralog.errors import KafkaError
+from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.coordinator_records import GROUP_RECORDS, decode_key, decode_value, encode_key, encode_value
 
-IMAGE = SimpleNamespace(topics={})
+# The topic is there: what shards forget is the offsets of topics that are not.
+IMAGE = SimpleNamespace(topics={"t": SimpleNamespace(topic_id=bytes(16))})
 
 
 class Stored(NamedTuple):
@@ -45,7 +46,7 @@ class Bench:
         self._heap: list[tuple[int, int, tuple[str, ...]]] = []
         self._sequence = itertools.count()
         self.timers_set = 0
-        self.refuse_records = False  # as if they were too large for the log
+        self.refuse_records = False  # the next assignment is too large for the log
         self.shard = self._new_shard()
 
     def _new_shard(self) -> GroupShard:
@@ -72,10 +73,10 @@ class Bench:
     def _take(self, outcome: Outcome) -> None:
         if outcome is NOTHING:
             return
-        if outcome.records and self.refuse_records:
+        if self.refuse_records and any(getattr(record.value, "members", None) for record in outcome.records):
             self.refuse_records = False
             for ticket, _ in outcome.replies:
-                self._give(ticket, KafkaError(10))  # type: ignore[arg-type]
+                self._give(ticket, KafkaError(ErrorCode.RECORD_LIST_TOO_LARGE))
             if outcome.refused is not None:
                 self._take(self.shard.handle(outcome.refused, 0, self.now_ms))
             return

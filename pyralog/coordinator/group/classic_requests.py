@@ -342,6 +342,10 @@ def rebalance(shard: GroupShard, event: Rebalance, ticket: int, now_ms: int) -> 
     if group is None or group.generation != event.generation or group.state not in (COMPLETING, STABLE):
         return NOTHING
     effects = Effects(shard.settings, now_ms)
+    for member in group.members.values():
+        # What the log refuses takes the timers of its outcome with it.
+        member.armed_ms = None
+        effects.touch(group, member)
     prepare(group, event.why, effects)
     return effects.outcome()
 
