@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from pyralog._speedups.statelog import batch
 from pyralog.coordinator.outcome import NOTHING, CoordinatorRecord, Machine, Outcome, Reply, Transaction
 from pyralog.coordinator.timers import Timers
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
-from pyralog.records.batch import TRANSACTIONAL, Record, build
+from pyralog.records.batch import TRANSACTIONAL
 from pyralog.runtime import Pending
 from pyralog.wire.coordinator_records import encode_key, encode_value
 from pyralog.wire.protocol import EncodeError
@@ -76,12 +77,8 @@ class Load:
         self.waiting_bytes -= size
 
 
-class _Encoded(NamedTuple):
-    """A record as bytes."""
-
-    timestamp_ms: int
-    key: bytes
-    value: bytes | None
+# A record as bytes: timestamp, key, value.
+_Encoded = tuple[int, bytes, bytes | None]
 
 
 class _Marker(NamedTuple):
@@ -374,15 +371,13 @@ def _encode(records: tuple[CoordinatorRecord, ...], now_ms: int) -> tuple[list[_
         raw_key = encode_key(key)
         raw_value = None if value is None else encode_value(value, version)
         size += len(raw_key) + _RECORD_OVERHEAD + (0 if raw_value is None else len(raw_value))
-        encoded.append(_Encoded(now_ms, raw_key, raw_value))
+        encoded.append((now_ms, raw_key, raw_value))
     if size > MAX_OUTCOME_BYTES:
         raise KafkaError(ErrorCode.RECORD_LIST_TOO_LARGE, f"{size} bytes of records, at most {MAX_OUTCOME_BYTES}")
     return encoded, size
 
 
 def _batch(entry: _Entry) -> bytes:
-    records = [Record(at, *record) for at, record in enumerate(entry.records)]
     if entry.transaction is None:
-        return build(records)
-    producer_id, producer_epoch = entry.transaction
-    return build(records, producer_id=producer_id, producer_epoch=producer_epoch, attributes=TRANSACTIONAL)
+        return batch(entry.records)
+    return batch(entry.records, *entry.transaction, TRANSACTIONAL)

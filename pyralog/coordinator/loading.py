@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pyralog._speedups.fileops import Files
+from pyralog._speedups.statelog import newest
 from pyralog.coordinator.outcome import Machine, Transaction
 from pyralog.errors import CorruptRecordError
-from pyralog.records.batch import BatchHeader, crc_ok, iterate_batches, iterate_records
+from pyralog.records.batch import HEADER_BYTES, BatchHeader, crc_ok, iterate_batches, iterate_records
+from pyralog.records.compression import DECOMPRESSED_LIMIT_BYTES, Codec, decompress
 from pyralog.storage.names import LOG, segment_name
 from pyralog.wire.coordinator_records import decode_key, decode_value
 
@@ -27,13 +30,20 @@ class Piece(NamedTuple):
     size_bytes: int
 
 
-class Raw(NamedTuple):
-    """A record as it lies in the log; no value = a tombstone."""
+# Offset, timestamp and value of the newest record of a key; no value = a tombstone.
+Newest = tuple[int, int, bytes | None]
 
-    offset: int
-    timestamp_ms: int
-    key: bytes
-    value: bytes | None
+
+_Row = tuple[int, int, bytes, bytes | None]
+
+
+@runtime_checkable
+class BulkMachine(Protocol):
+    """A machine that replays some of its records faster than one by one."""
+
+    def replay_bulk(self, records: dict[bytes, Newest]) -> tuple[int, list[_Row]]:
+        """Apply what is committed; how many that were, and (offset, timestamp, key, value) of the others."""
+        ...
 
 
 class Last:
@@ -43,8 +53,8 @@ class Last:
     """
 
     def __init__(self, log_start: int = 0) -> None:
-        self.records: dict[bytes, Raw] = {}
-        self.open: dict[Transaction, dict[bytes, Raw]] = {}
+        self.records: dict[bytes, Newest] = {}
+        self.open: dict[Transaction, dict[bytes, Newest]] = {}
         self.next_offset = log_start
         self._log_start = log_start
 
@@ -60,11 +70,16 @@ class Last:
             self._end(producer, batch)
             return
         into = self.open.setdefault(producer, {}) if header.transactional else self.records
-        for offset, timestamp, key, value, _ in iterate_records(batch):
-            if key is not None and offset >= self._log_start:
-                # Out and in again: the dict stays in order of offsets.
-                into.pop(key, None)
-                into[key] = Raw(offset, timestamp, key, value)
+        body = batch[HEADER_BYTES:]
+        newest(
+            body if header.codec is Codec.NONE else decompress(header.codec, body, DECOMPRESSED_LIMIT_BYTES),
+            header.base_offset,
+            header.base_timestamp,
+            header.max_timestamp if header.append_time else -1,
+            header.record_count,
+            self._log_start,
+            into,
+        )
 
     def _end(self, producer: Transaction, batch: memoryview) -> None:
         """A marker. What is newer than what it commits stays: that rule is the machines' too."""
@@ -77,10 +92,10 @@ class Last:
             for ended in [one for one in self.open if one.producer_id == producer.producer_id]:
                 pending = self.open.pop(ended)
                 if kind == _COMMIT:
-                    for key, raw in pending.items():
-                        newest = self.records.get(key)
-                        if newest is None or newest.offset < raw.offset:
-                            self.records[key] = raw
+                    for key, found in pending.items():
+                        known = self.records.get(key)
+                        if known is None or known[0] < found[0]:
+                            self.records[key] = found
 
 
 def read(folder: Path, pieces: Sequence[Piece], log_start: int = 0, files: Files | None = None) -> Last:
@@ -119,21 +134,34 @@ def _read_file(files: Files, fd: int, piece: Piece, last: Last) -> None:
 
 
 def apply(last: Last, machine: Machine, types: Mapping[int, str]) -> int:
-    """Replay what was read; the number of records. Records of unknown types stay in the log and are left alone."""
-    count = _replay(machine, types, sorted(last.records.values()), None)
+    """Replay what was read, in order of offsets; the number of records.
+
+    A machine that is a `BulkMachine` takes what it can by itself. Records of unknown types stay in the log and are
+    left alone.
+    """
+    if isinstance(machine, BulkMachine):
+        count, records = machine.replay_bulk(last.records)
+    else:
+        count, records = 0, [(*found[:2], key, found[2]) for key, found in last.records.items()]
+    count += _replay(machine, types, records, None)
     for transaction, pending in last.open.items():
         # What was removed after it was written does not come back with the commit.
-        kept = [raw for key, raw in pending.items() if not _newer_tombstone(last.records.get(key), raw)]
+        kept = [
+            (*found[:2], key, found[2])
+            for key, found in pending.items()
+            if not _newer_tombstone(last.records.get(key), found)
+        ]
         count += _replay(machine, types, kept, transaction)
     return count
 
 
-def _newer_tombstone(newest: Raw | None, raw: Raw) -> bool:
-    return newest is not None and newest.value is None and newest.offset > raw.offset
+def _newer_tombstone(known: Newest | None, found: Newest) -> bool:
+    return known is not None and known[2] is None and known[0] > found[0]
 
 
-def _replay(machine: Machine, types: Mapping[int, str], records: Iterable[Raw], transaction: Transaction | None) -> int:
+def _replay(machine: Machine, types: Mapping[int, str], records: list[_Row], transaction: Transaction | None) -> int:
     count = 0
+    records.sort(key=itemgetter(0))
     for offset, timestamp_ms, raw_key, raw_value in records:
         if raw_value is None and transaction is None:
             continue

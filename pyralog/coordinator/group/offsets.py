@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
+from pyralog._speedups.statelog import take_offsets
 from pyralog.coordinator.outcome import CoordinatorRecord, Transaction
 from pyralog.model import ZERO_UUID
 from pyralog.wire.messages import LegacyOffsetCommitKey, OffsetCommitKey, OffsetCommitValue
@@ -27,6 +29,10 @@ class Committed(NamedTuple):
     expire_timestamp_ms: int
     topic_id: bytes
     record_offset: int
+
+
+# Committed._make without a Python frame, for a million of them.
+_MAKE = partial(tuple.__new__, Committed)
 
 
 class Offsets:
@@ -107,6 +113,14 @@ class Offsets:
         self._open.setdefault(group_id, set()).add(transaction.producer_id)
         groups = self._pending.setdefault(transaction.producer_id, {})
         groups.setdefault(group_id, {}).setdefault(topic, {})[partition] = committed
+
+    def fill(
+        self, records: dict[bytes, tuple[int, int, bytes | None]]
+    ) -> tuple[int, list[tuple[int, int, bytes, bytes | None]]]:
+        """Apply the newest committed records of a log to an empty state: 1 M of them in about a second."""
+        count, rest = take_offsets(records, self.groups, _MAKE)
+        self.count += count
+        return count, list(rest)
 
     def complete(self, transaction: Transaction, *, committed: bool) -> None:
         """The producer's transaction has ended. A plain commit that came after its own stays."""

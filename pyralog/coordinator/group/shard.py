@@ -138,6 +138,12 @@ class GroupShard:
         if apply is not None:
             apply(self, key, value)
 
+    def replay_bulk(
+        self, records: dict[bytes, tuple[int, int, bytes | None]]
+    ) -> tuple[int, list[tuple[int, int, bytes, bytes | None]]]:
+        """Committed offsets at once; the rest is given back. See coordinator.loading."""
+        return self.offsets.fill(records)
+
     def complete(self, transaction: Transaction, *, committed: bool, now_ms: int) -> Outcome:
         """A producer's marker: its pending offsets count, or are forgotten."""
         self.offsets.complete(transaction, committed=committed)

@@ -1,0 +1,279 @@
+"""Records of the coordinators' topics in bulk: the newest of each key, committed offsets out of those, and batches."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy
+
+from pyralog._speedups.crc32c cimport crc32c
+from pyralog._speedups.cursor cimport (
+    MAX_TAGS, Cursor, Span, be16, be32, be64, cursor_init, cursor_left, read_i16, read_i32, read_i64, read_span,
+    read_string, read_uvarint, read_varlong, take,
+)
+
+cdef enum:
+    BATCH_HEADER = 61
+    CRC_FROM = 21
+    RECORD_EXTRA = 48           # length, attributes, deltas, two sizes, header count: varints of at most ten bytes
+    OFFSET_COMMIT = 1           # record types 0 and 1 are committed offsets
+    WITH_EXPIRY = 1
+    WITH_EPOCH = 3
+    FLEXIBLE = 4
+
+NO_TOPIC_ID = bytes(16)
+
+
+# --- reading ---
+
+def newest(
+    const uint8_t[::1] body not None,
+    int64_t base_offset,
+    int64_t base_timestamp,
+    int64_t append_timestamp,
+    int32_t count,
+    int64_t log_start,
+    dict into not None,
+) -> None:
+    """Put the records of a batch (its plain body) into a dict: key -> (offset, timestamp, value). ValueError: damage.
+
+    append_timestamp is that of all records, or -1 when each has its own.
+    """
+    cdef Cursor c
+    cdef Cursor record
+    cdef const uint8_t* start
+    cdef int64_t size, timestamp, offset
+    cdef Span key, value
+    cdef int32_t i
+    cdef uint8_t nothing = 0
+    cursor_init(&c, &body[0] if body.shape[0] else &nothing, body.shape[0])
+    for i in range(count):
+        size = read_varlong(&c)
+        start = take(&c, size)
+        if start == NULL:
+            raise ValueError("the records are cut short")
+        cursor_init(&record, start, size)
+        take(&record, 1)
+        timestamp = base_timestamp + read_varlong(&record)
+        offset = base_offset + read_varlong(&record)
+        key = read_span(&record, read_varlong(&record))
+        value = read_span(&record, read_varlong(&record))
+        if record.bad:
+            raise ValueError("a field is longer than its record")
+        if key.size < 0 or offset < log_start:
+            continue
+        if append_timestamp >= 0:
+            timestamp = append_timestamp
+        into[PyBytes_FromStringAndSize(<const char*>key.data, key.size)] = (
+            offset,
+            timestamp,
+            None if value.size < 0 else PyBytes_FromStringAndSize(<const char*>value.data, value.size),
+        )
+    if cursor_left(&c) != 0:
+        raise ValueError("bytes are left behind the last record")
+
+
+cdef inline str text(Span span):
+    return PyUnicode_DecodeUTF8(<const char*>span.data, span.size, NULL)
+
+
+cdef inline bint same(Span span, bytes known):
+    return known is not None and PyBytes_GET_SIZE(known) == span.size and (
+        memcmp(PyBytes_AS_STRING(known), span.data, span.size) == 0
+    )
+
+
+cdef object committed(object make, bytes value, int64_t record_offset):
+    """The fields of a Committed, out of any version of the value."""
+    cdef Cursor c
+    cdef int16_t version
+    cdef int64_t offset, commit_timestamp, size
+    cdef int64_t expire_timestamp = -1
+    cdef int32_t leader_epoch = -1
+    cdef Span metadata
+    cdef const uint8_t* data
+    cdef bytes topic_id = NO_TOPIC_ID
+    cdef uint64_t tags, tag, i
+    cursor_init(&c, <const uint8_t*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    version = read_i16(&c)
+    if version < 0:
+        raise ValueError("a committed offset without a version")
+    offset = read_i64(&c)
+    if version >= WITH_EPOCH:
+        leader_epoch = read_i32(&c)
+    metadata = read_string(&c, version >= FLEXIBLE)
+    commit_timestamp = read_i64(&c)
+    if version == WITH_EXPIRY:
+        expire_timestamp = read_i64(&c)
+    if version >= FLEXIBLE:
+        tags = read_uvarint(&c)
+        if tags > MAX_TAGS:
+            c.bad = True
+        i = 0
+        while i < tags and not c.bad:
+            tag = read_uvarint(&c)
+            size = <int64_t>read_uvarint(&c)
+            data = take(&c, size)
+            if data != NULL and tag == 0 and size == 16:
+                topic_id = PyBytes_FromStringAndSize(<const char*>data, 16)
+            i += 1
+    if c.bad or metadata.size < 0:
+        raise ValueError("a committed offset is cut short")
+    return make((offset, leader_epoch, text(metadata), commit_timestamp, expire_timestamp, topic_id, record_offset))
+
+
+def take_offsets(dict records not None, dict groups not None, object make) -> tuple[int, list]:
+    """Out of what `newest` gathered: committed offsets into group -> topic -> partition -> make(fields).
+
+    Returns how many there are, and the other records as (offset, timestamp, key, value), tombstones apart.
+    """
+    cdef Cursor c
+    cdef int16_t kind
+    cdef Span group, topic
+    cdef int32_t partition
+    cdef int64_t count = 0
+    cdef bytes raw, group_bytes = None, topic_bytes = None
+    cdef object value
+    cdef dict topics = None
+    cdef dict partitions = None
+    cdef dict names = {}
+    cdef list rest = []
+    cdef str name
+    for raw, (offset, timestamp, value) in records.items():
+        if value is None:
+            continue
+        cursor_init(&c, <const uint8_t*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        kind = read_i16(&c)
+        if kind < 0 or kind > OFFSET_COMMIT or c.bad:
+            rest.append((offset, timestamp, raw, value))
+            continue
+        group = read_string(&c, False)
+        topic = read_string(&c, False)
+        partition = read_i32(&c)
+        if c.bad or group.size < 0 or topic.size < 0:
+            raise ValueError("the key of a committed offset is cut short")
+        if not same(group, group_bytes):
+            group_bytes = PyBytes_FromStringAndSize(<const char*>group.data, group.size)
+            topic_bytes = None
+            name = text(group)
+            topics = groups.get(name)
+            if topics is None:
+                topics = groups[name] = {}
+        if not same(topic, topic_bytes):
+            topic_bytes = PyBytes_FromStringAndSize(<const char*>topic.data, topic.size)
+            name = text(topic)
+            name = names.setdefault(name, name)
+            partitions = topics.get(name)
+            if partitions is None:
+                partitions = topics[name] = {}
+        partitions[partition] = committed(make, value, offset)
+        count += 1
+    return count, rest
+
+
+# --- writing ---
+
+cdef inline uint8_t* put_varlong(uint8_t* p, int64_t value) noexcept nogil:
+    cdef uint64_t zigzag = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+    while zigzag >= 0x80:
+        p[0] = <uint8_t>(zigzag & 0x7F | 0x80)
+        p += 1
+        zigzag >>= 7
+    p[0] = <uint8_t>zigzag
+    return p + 1
+
+
+cdef inline int64_t varlong_size(int64_t value) noexcept nogil:
+    cdef uint64_t zigzag = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+    cdef int64_t n = 1
+    while zigzag >= 0x80:
+        zigzag >>= 7
+        n += 1
+    return n
+
+
+cdef inline uint8_t* put_record(
+    uint8_t* p, int64_t time_delta, int64_t index, const char* key, int64_t key_size, const char* value, int64_t value_size
+) noexcept nogil:
+    """value_size -1 = no value."""
+    cdef int64_t size = 1 + varlong_size(time_delta) + varlong_size(index) + varlong_size(key_size) + key_size
+    size += varlong_size(value_size) + (value_size if value_size > 0 else 0) + 1
+    p = put_varlong(p, size)
+    p[0] = 0
+    p = put_varlong(p + 1, time_delta)
+    p = put_varlong(p, index)
+    p = put_varlong(p, key_size)
+    memcpy(p, key, key_size)
+    p = put_varlong(p + key_size, value_size)
+    if value_size > 0:
+        memcpy(p, value, value_size)
+        p += value_size
+    p[0] = 0
+    return p + 1
+
+
+cdef inline void put16(uint8_t* p, int16_t value) noexcept nogil:
+    cdef int16_t swapped = <int16_t>be16(<uint16_t>value)
+    memcpy(p, &swapped, 2)
+
+
+cdef inline void put32(uint8_t* p, int32_t value) noexcept nogil:
+    cdef int32_t swapped = <int32_t>be32(<uint32_t>value)
+    memcpy(p, &swapped, 4)
+
+
+cdef inline void put64(uint8_t* p, int64_t value) noexcept nogil:
+    cdef int64_t swapped = <int64_t>be64(<uint64_t>value)
+    memcpy(p, &swapped, 8)
+
+
+def batch(list records not None, int64_t producer_id=-1, int16_t producer_epoch=-1, int16_t attributes=0) -> bytes:
+    """An uncompressed batch, at offset 0, of at least one (timestamp, key, value or None)."""
+    cdef int64_t n = len(records)
+    cdef int64_t bound = BATCH_HEADER
+    cdef int64_t i, base_timestamp = 0, max_timestamp = 0, timestamp
+    cdef bytes key
+    cdef object value
+    cdef uint8_t* data
+    cdef uint8_t* p
+    if n == 0:
+        raise ValueError("a batch has at least one record")
+    for _, key, value in records:
+        bound += RECORD_EXTRA + PyBytes_GET_SIZE(key) + (0 if value is None else PyBytes_GET_SIZE(<bytes?>value))
+    data = <uint8_t*>malloc(bound)
+    if data == NULL:
+        raise MemoryError
+    try:
+        p = data + BATCH_HEADER
+        for i in range(n):
+            time, key, value = records[i]
+            timestamp = time
+            if i == 0:
+                base_timestamp = max_timestamp = timestamp
+            elif timestamp > max_timestamp:
+                max_timestamp = timestamp
+            p = put_record(
+                p,
+                timestamp - base_timestamp,
+                i,
+                PyBytes_AS_STRING(key),
+                PyBytes_GET_SIZE(key),
+                NULL if value is None else PyBytes_AS_STRING(<bytes>value),
+                -1 if value is None else PyBytes_GET_SIZE(<bytes>value),
+            )
+        put64(data, 0)
+        put32(data + 8, <int32_t>(p - data - 12))
+        put32(data + 12, -1)
+        data[16] = 2
+        put16(data + CRC_FROM, attributes)
+        put32(data + 23, <int32_t>(n - 1))
+        put64(data + 27, base_timestamp)
+        put64(data + 35, max_timestamp)
+        put64(data + 43, producer_id)
+        put16(data + 51, producer_epoch)
+        put32(data + 53, -1)
+        put32(data + 57, <int32_t>n)
+        put32(data + 17, <int32_t>crc32c(0, data + CRC_FROM, <size_t>(p - data - CRC_FROM)))
+        return PyBytes_FromStringAndSize(<const char*>data, p - data)
+    finally:
+        free(data)
