@@ -13,6 +13,7 @@ def newest(
     count: int,
     log_start: int,
     into: dict[bytes, tuple[int, int, bytes | None]],
+    tombstones: list[bytes] | None = None,
 ) -> None: ...
 def take_offsets(
     records: dict[bytes, tuple[int, int, bytes | None]],

@@ -34,10 +34,12 @@ def newest(
     int32_t count,
     int64_t log_start,
     dict into not None,
+    list tombstones=None,
 ) -> None:
     """Put the records of a batch (its plain body) into a dict: key -> (offset, timestamp, value). ValueError: damage.
 
-    append_timestamp is that of all records, or -1 when each has its own.
+    append_timestamp is that of all records, or -1 when each has its own. `tombstones` gets the keys without value, also
+    of those that a later record of the batch replaces.
     """
     cdef Cursor c
     cdef Cursor record
@@ -45,6 +47,7 @@ def newest(
     cdef int64_t size, timestamp, offset
     cdef Span key, value
     cdef int32_t i
+    cdef bytes name
     cdef uint8_t nothing = 0
     cursor_init(&c, &body[0] if body.shape[0] else &nothing, body.shape[0])
     for i in range(count):
@@ -64,7 +67,10 @@ def newest(
             continue
         if append_timestamp >= 0:
             timestamp = append_timestamp
-        into[PyBytes_FromStringAndSize(<const char*>key.data, key.size)] = (
+        name = PyBytes_FromStringAndSize(<const char*>key.data, key.size)
+        if value.size < 0 and tombstones is not None:
+            tombstones.append(name)
+        into[name] = (
             offset,
             timestamp,
             None if value.size < 0 else PyBytes_FromStringAndSize(<const char*>value.data, value.size),

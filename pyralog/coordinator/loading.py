@@ -70,6 +70,7 @@ class Last:
             self._end(producer, batch)
             return
         into = self.open.setdefault(producer, {}) if header.transactional else self.records
+        removed: list[bytes] | None = [] if self.open and not header.transactional else None
         body = batch[HEADER_BYTES:]
         newest(
             body if header.codec is Codec.NONE else decompress(header.codec, body, DECOMPRESSED_LIMIT_BYTES),
@@ -79,7 +80,12 @@ class Last:
             header.record_count,
             self._log_start,
             into,
+            removed,
         )
+        for key in removed or ():
+            # What is removed after a transaction has written it does not come back with the commit.
+            for pending in self.open.values():
+                pending.pop(key, None)
 
     def _end(self, producer: Transaction, batch: memoryview) -> None:
         """A marker. What is newer than what it commits stays: that rule is the machines' too."""
@@ -145,18 +151,9 @@ def apply(last: Last, machine: Machine, types: Mapping[int, str]) -> int:
         count, records = 0, [(*found[:2], key, found[2]) for key, found in last.records.items()]
     count += _replay(machine, types, records, None)
     for transaction, pending in last.open.items():
-        # What was removed after it was written does not come back with the commit.
-        kept = [
-            (*found[:2], key, found[2])
-            for key, found in pending.items()
-            if not _newer_tombstone(last.records.get(key), found)
-        ]
+        kept = [(*found[:2], key, found[2]) for key, found in pending.items()]
         count += _replay(machine, types, kept, transaction)
     return count
-
-
-def _newer_tombstone(known: Newest | None, found: Newest) -> bool:
-    return known is not None and known[2] is None and known[0] > found[0]
 
 
 def _replay(machine: Machine, types: Mapping[int, str], records: list[_Row], transaction: Transaction | None) -> int:
