@@ -32,7 +32,7 @@ async def handle(request: DeleteGroupsRequest, context: Context) -> DeleteGroups
         try:
             await pending
         except KafkaError as error:
-            results.append(_failed(group_id, error.code, error.why))
+            results.append(_failed(group_id, error.code, None))
         else:
             results.append(DeletableGroupResult(group_id=group_id))
     return DeleteGroupsResponse(results=results)
@@ -43,7 +43,7 @@ def _may(group_id: str, context: Context) -> bool:
 
 
 def _failed(group_id: str, code: ErrorCode, why: str | None) -> DeletableGroupResult:
-    return DeletableGroupResult(group_id=group_id, error_code=code, error_message=why or code.message)
+    return DeletableGroupResult(group_id=group_id, error_code=code, error_message=why)
 
 
 def fail(request: DeleteGroupsRequest, code: ErrorCode, why: str | None) -> DeleteGroupsResponse:

@@ -1,7 +1,7 @@
 """DescribeGroups (key 15, versions 0-6): state, protocol and members of classic groups.
 
 Contract
-- Metadata and assignments of members are shown while the group is stable.
+- The metadata of members is shown while the group is stable, their last assignments always.
 - A group that is not there, or not a classic one: GROUP_ID_NOT_FOUND with a message from version 6 on (KIP-1043),
   before it just Dead. A group that only stores offsets is Empty, without protocol type.
 - Errors stand at each group. DESCRIBE on the group, else GROUP_AUTHORIZATION_FAILED. Authorised operations from

@@ -21,19 +21,22 @@ from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
 from pyralog.api.coordinators import ask_group, demand_group
 from pyralog.api.handler import Api
-from pyralog.errors import ErrorCode, KafkaError
+from pyralog.errors import ErrorCode
 from pyralog.wire.messages import JoinGroupRequest, JoinGroupResponse
 
 NULLABLE_PROTOCOL_FROM = 7
 
 
-def handle(request: JoinGroupRequest, context: Context) -> Awaitable[JoinGroupResponse]:
+def handle(request: JoinGroupRequest, context: Context) -> JoinGroupResponse | Awaitable[JoinGroupResponse]:
     """Let the group's coordinator decide."""
     demand_group(Operation.READ, request.group_id, context)
+    nullable = context.version >= NULLABLE_PROTOCOL_FROM
     if not request.group_id:
-        raise KafkaError(ErrorCode.INVALID_GROUP_ID)
+        refused = fail(request, ErrorCode.INVALID_GROUP_ID, None)
+        refused.protocol_name = None if nullable else ""
+        return refused
     pending = ask_group(request.group_id, request, context)
-    return pending.map(_without_null) if context.version < NULLABLE_PROTOCOL_FROM else pending
+    return pending if nullable else pending.map(_without_null)
 
 
 def _without_null(response: JoinGroupResponse) -> JoinGroupResponse:
@@ -43,7 +46,7 @@ def _without_null(response: JoinGroupResponse) -> JoinGroupResponse:
 
 
 def fail(request: JoinGroupRequest, code: ErrorCode, why: str | None) -> JoinGroupResponse:
-    """The error alone. What the log cannot take is no fault that clients know of."""
+    """The error alone, as every version can say it. What the log cannot take is no fault that clients know of."""
     if code is ErrorCode.RECORD_LIST_TOO_LARGE:
         code = ErrorCode.UNKNOWN_SERVER_ERROR
     return JoinGroupResponse(error_code=code, member_id=request.member_id)

@@ -35,7 +35,7 @@ def handle(request: ListGroupsRequest, context: Context) -> ListGroupsResponse:
         for shard in groups.shards()
         for group in _groups(shard)
         if (not states or group.group_state.lower() in states)
-        and (not kinds or group.group_type.lower() in kinds)
+        and (not kinds or group.group_type in kinds)
         and (everything or context.allows(Operation.DESCRIBE, group.group_id, ResourceType.GROUP))
     ]
     return ListGroupsResponse(groups=listed)
@@ -49,7 +49,7 @@ def _groups(shard: GroupShard) -> Iterator[ListedGroup]:
 
 
 def _listed(group_id: str, protocol_type: str, state: str, kind: str) -> ListedGroup:
-    return ListedGroup(group_id=group_id, protocol_type=protocol_type, group_state=state, group_type=kind.capitalize())
+    return ListedGroup(group_id=group_id, protocol_type=protocol_type, group_state=state, group_type=kind)
 
 
 def fail(request: ListGroupsRequest, code: ErrorCode, why: str | None) -> ListGroupsResponse:

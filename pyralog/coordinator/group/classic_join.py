@@ -64,9 +64,9 @@ class Join:
         self.ticket = ticket
         self.effects = effects
 
-    def refuse(self, code: ErrorCode, member_id: str = NO_MEMBER_ID, **fields: Any) -> None:
+    def refuse(self, code: ErrorCode, member_id: str = NO_MEMBER_ID) -> None:
         """Answer with an error."""
-        self.effects.reply(self.ticket, join_error(member_id, code, **fields))
+        self.effects.reply(self.ticket, join_error(member_id, code))
 
     @property
     def why(self) -> str:
@@ -140,7 +140,7 @@ class Join:
         group = self.group
         code = group.validate_member(member_id, self.instance_id)
         if code is not ErrorCode.NONE:
-            self.refuse(code, member_id, protocol_name=None if self.version >= 7 else "")
+            self.refuse(code, member_id)
             return
         member = group.members[member_id]
         unchanged = member.protocols == self.protocols

@@ -78,9 +78,9 @@ class Effects:
 # --- answers ---
 
 
-def join_error(member_id: str, code: ErrorCode, **fields: Any) -> JoinGroupResponse:
+def join_error(member_id: str, code: ErrorCode) -> JoinGroupResponse:
     """The answer to a JoinGroup that failed."""
-    return JoinGroupResponse(member_id=member_id, error_code=code, **fields)
+    return JoinGroupResponse(member_id=member_id, error_code=code, protocol_name=None)
 
 
 def join_answer(group: ClassicGroup, member_id: str, *, leads: bool, leader: str | None = None) -> JoinGroupResponse:

@@ -252,7 +252,7 @@ def describe(shard: GroupShard, request: DescribeGroup, ticket: int, now_ms: int
                 client_id=member.client_id,
                 client_host=member.client_host,
                 member_metadata=member.protocols.get(protocol, b"") if stable else b"",
-                member_assignment=member.assignment if stable else b"",
+                member_assignment=member.assignment,
             )
             for member_id, member in group.members.items()
         ],
