@@ -55,6 +55,8 @@ def make_broker(data_dir: Path, settings: dict[str, object] | None = None, **opt
         translated: dict[str, object] = {}
         if settings.pop("storage.segment_config.sync_on_write", False):
             translated["log.flush.interval.messages"] = 1
+        if "groups.initial_rebalance_delay_ms" in settings:
+            translated["group.initial.rebalance.delay.ms"] = settings.pop("groups.initial_rebalance_delay_ms")
         settings.pop("network.handshake_timeout_ms", None)  # Kafka has none
         assert not settings, f"no Kafka setting is known for {settings}"
         return Kafka(data_dir=data_dir, settings=translated, **options)
