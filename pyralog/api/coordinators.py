@@ -25,7 +25,7 @@ def client_request(message: Message, context: Context) -> ClientRequest:
     """A request as machines get it."""
     connection = context.connection
     return ClientRequest(
-        message, context.version, context.header.client_id or "", connection.peer_host, connection.principal
+        message, context.version, context.header.client_id or "", f"/{connection.peer_host}", connection.principal
     )
 
 

@@ -10,6 +10,7 @@ from pyralog.coordinator.group.classic import COMPLETING, EMPTY, PREPARING, STAB
 from pyralog.coordinator.group.classic_member import ClassicMember, member_timer
 from pyralog.coordinator.outcome import NOTHING, CoordinatorRecord, Outcome, Reply, Timer
 from pyralog.errors import ErrorCode
+from pyralog.metrics import GROUP_REBALANCES
 from pyralog.wire.messages import JoinGroupResponse, JoinGroupResponseMember, SyncGroupResponse
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def prepare(group: ClassicGroup, why: str, effects: Effects) -> None:
         effects.timers.append(Timer((SYNC_TIMER, group.group_id), None))
     initial = group.state is EMPTY
     group.move(PREPARING, effects.now_ms)
+    GROUP_REBALANCES.add(group.group_id)
     log.debug("group %s: rebalance after generation %d: %s", group.group_id, group.generation, why)
     if initial:
         delay_ms = effects.settings.initial_rebalance_delay_ms

@@ -29,6 +29,7 @@ from pyralog.coordinator.group.classic_rebalance import (
 )
 from pyralog.coordinator.outcome import NOTHING, ClientRequest, Outcome, Reply, Timer
 from pyralog.errors import ErrorCode, KafkaError
+from pyralog.metrics import GROUP_REBALANCES
 from pyralog.wire.messages import (
     DescribedGroupMember,
     DescribeGroupsResponseDescribedGroup,
@@ -221,7 +222,12 @@ def forget_if_unused(shard: GroupShard, group: ClassicGroup) -> None:
     """A group that never had a generation leaves nothing behind when the last one who asked for it is gone."""
     if group.unused and shard.groups.get(group.group_id) is group:
         del shard.groups[group.group_id]
-        group.state = DEAD
+        _dead(group)
+
+
+def _dead(group: ClassicGroup) -> None:
+    group.state = DEAD
+    GROUP_REBALANCES.forget(group.group_id)
 
 
 # --- looking at groups, and deleting them ---
@@ -359,7 +365,7 @@ def replay(shard: GroupShard, key: Any, value: Any) -> None:
     if value is None:
         if group is not None:
             del shard.groups[key.group]
-            group.state = DEAD
+            _dead(group)
         return
     if group is None:
         group = shard.groups[key.group] = ClassicGroup(key.group, value.current_state_timestamp)
