@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
+from pyralog.api.topics import is_internal
 
 
 def install_permits(topics: Iterable[str], context: Context) -> None:
@@ -20,5 +21,6 @@ def install_permits(topics: Iterable[str], context: Context) -> None:
                 context.principal,
                 name,
                 read=context.allows(Operation.READ, name),
-                write=context.allows(Operation.WRITE, name),
+                # Without a permit or a refusal each produce is forwarded, and refused as such topics are.
+                write=None if is_internal(name) else context.allows(Operation.WRITE, name),
             )

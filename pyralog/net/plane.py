@@ -333,9 +333,11 @@ class Plane:
             self._principal_names.append(principal)
         return self._principals[principal]
 
-    def permit(self, principal: str, topic: str, *, read: bool, write: bool) -> None:
-        """Let the plane decide by itself from now on, until revoke_permits."""
-        bits = (PERMIT_READ if read else DENY_READ) | (PERMIT_WRITE if write else DENY_WRITE)
+    def permit(self, principal: str, topic: str, *, read: bool, write: bool | None) -> None:
+        """Let the plane decide by itself from now on, until revoke_permits; None leaves that kind to Python."""
+        bits = PERMIT_READ if read else DENY_READ
+        if write is not None:
+            bits |= PERMIT_WRITE if write else DENY_WRITE
         self.engine.permit(self.principal_id(principal), topic.encode(), bits)
 
     def revoke_permits(self) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 GROUP, TRANSACTION, SHARE = 0, 1, 2
 BATCHED_FROM = 4  # KIP-699
+SHARE_FROM = 6  # KIP-932
 NO_NODE = -1
 
 
@@ -37,7 +38,8 @@ def handle(
     request: FindCoordinatorRequest, context: Context
 ) -> FindCoordinatorResponse | Awaitable[FindCoordinatorResponse]:
     """Answer from the image; wait only while the topic is being made."""
-    if request.key_type not in (GROUP, TRANSACTION, SHARE):
+    known = (GROUP, TRANSACTION, SHARE) if context.version >= SHARE_FROM else (GROUP, TRANSACTION)
+    if request.key_type not in known:
         return _shaped([_nobody(key, ErrorCode.INVALID_REQUEST) for key in _keys(request, context)], context)
     topic = _topic(request.key_type, context)
     if topic is None or topic.partitions:

@@ -37,9 +37,9 @@ def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitRespon
     """Set aside what cannot be committed, and ask the group for the rest."""
     demand_group(Operation.READ, request.group_id, context)
     refused = judge_offset_topics(request.topics, context, by_id=context.version >= IDS_FROM)
-    if not refused:
-        return ask_group(request.group_id, request, context).recover(lambda error: _failed(request, error))
     kept = [topic for topic in request.topics if topic.partitions]
+    if not refused and len(kept) == len(request.topics):
+        return ask_group(request.group_id, request, context).recover(lambda error: _failed(request, error))
     if not kept:
         return OffsetCommitResponse(topics=_refusals(refused))
     request.topics = kept

@@ -4,6 +4,7 @@ Contract
 - DELETE on the group (30), READ on each topic (29). Unknown partitions: UNKNOWN_TOPIC_OR_PARTITION each by itself.
 - A group that does not exist: GROUP_ID_NOT_FOUND for the whole. A group with members that is no consumer group:
   NON_EMPTY_GROUP; topics that its members are subscribed to: GROUP_SUBSCRIBED_TO_TOPIC on their partitions.
+- Group id "" is INVALID_GROUP_ID.
 - A partition without offset is no error.
 """
 
@@ -16,7 +17,7 @@ from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
 from pyralog.api.coordinators import ask_group, demand_group
 from pyralog.api.handler import Api
-from pyralog.errors import ErrorCode
+from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import (
     OffsetDeleteRequest,
     OffsetDeleteResponse,
@@ -28,6 +29,8 @@ from pyralog.wire.messages import (
 def handle(request: OffsetDeleteRequest, context: Context) -> OffsetDeleteResponse | Awaitable[OffsetDeleteResponse]:
     """Set aside what cannot be deleted, and ask the group for the rest."""
     demand_group(Operation.DELETE, request.group_id, context)
+    if not request.group_id:
+        raise KafkaError(ErrorCode.INVALID_GROUP_ID)
     refused: dict[str, OffsetDeleteResponseTopic] = {}
     for topic in request.topics:
         known = context.image.topics.get(topic.name)

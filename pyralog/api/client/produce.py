@@ -15,6 +15,7 @@ Contract
   offending records (v8+, KIP-467). acks=0 has no answer: the connection is closed.
 - Deliberate gap: uncompressed batches are judged by the plane, which names the error but not the records.
 - A null batch is INVALID_REQUEST, by the plane.
+- The topics of the coordinators are theirs alone: INVALID_TOPIC_EXCEPTION.
 - Transactional batches need WRITE on the transactional id (53 for the whole request), and one producer id (49). The
   first of a transaction in a partition is forwarded: from v12 on the partition becomes part of the transaction by it;
   before, one that was not added is refused with TRANSACTION_ABORTABLE (v11) or INVALID_TXN_STATE. An older epoch is
@@ -34,6 +35,7 @@ from pyralog.api.context import Context
 from pyralog.api.forwarding import install_permits
 from pyralog.api.handler import Api, Done
 from pyralog.api.record_rules import Examined, RecordRules, examine, is_zstd, record_rules
+from pyralog.api.topics import is_internal
 from pyralog.api.verification import Transactional, demand, transactional, verify
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
@@ -81,11 +83,17 @@ def handle(request: ProduceRequest, context: Context) -> Done | ProduceResponse 
         if (name := names.get(_key(topic, context))) is not None and context.allows(Operation.WRITE, name)
         for data in topic.partition_data
     ]
+    verdicts = {
+        id(data): Examined(data.records or b"", ErrorCode.INVALID_TOPIC_EXCEPTION, "only coordinators write here")
+        for tp, data in written
+        if is_internal(tp.topic)
+    }
+    written = [(tp, data) for tp, data in written if id(data) not in verdicts]
     sent = transactional(written)
     if sent is None:
-        return _look(request, written, {}, context)
+        return _look(request, written, verdicts, context)
     demand(request.transactional_id, context)
-    return _verify(request, written, sent, context)
+    return _verify(request, written, sent, verdicts, context)
 
 
 def _key(topic: TopicProduceData, context: Context) -> str | bytes:
@@ -101,11 +109,15 @@ def _names(request: ProduceRequest, context: Context) -> dict[str | bytes, str]:
 
 
 async def _verify(
-    request: ProduceRequest, written: Sequence[Written], sent: Transactional, context: Context
+    request: ProduceRequest,
+    written: Sequence[Written],
+    sent: Transactional,
+    verdicts: dict[int, Examined],
+    context: Context,
 ) -> Done | ProduceResponse:
     assert request.transactional_id is not None
     refused = await verify(request.transactional_id, sent, context)
-    verdicts = {
+    verdicts |= {
         id(sent.batches[tp]): Examined(sent.batches[tp].records or b"", code, why)
         for tp, (code, why) in refused.items()
     }

@@ -96,6 +96,8 @@ def _admit_commit(shard: GroupShard, message: Any, version: int, now_ms: int) ->
     if group is None:
         if message.generation_id_or_member_epoch < 0:
             return ()  # a consumer that uses no group but its offsets, or an admin
+        if shard.knows(message.group_id):
+            raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
         if version >= EPOCHS_FROM:
             raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND)
         raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
@@ -120,7 +122,7 @@ def commit_transactional_offsets(shard: GroupShard, request: ClientRequest, tick
             raise KafkaError(ErrorCode.ILLEGAL_GENERATION if code is ErrorCode.STALE_MEMBER_EPOCH else code)
         timers = group.commit_timers(message, now_ms)
     elif message.generation_id_or_member_epoch >= 0:
-        raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
+        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID if shard.knows(group_id) else ErrorCode.ILLEGAL_GENERATION)
     records, topics = [], []
     for topic in message.topics:
         results = []

@@ -105,7 +105,7 @@ class FakePlane:
         self.logs: dict[TopicPartition, FakeLog] = {}
         self.replies: dict[int, bytes] = {}
         self.closed: list[int] = []
-        self.permits: dict[tuple[str, str], tuple[bool, bool]] = {}
+        self.permits: dict[tuple[str, str], tuple[bool, bool | None]] = {}
         self.resubmitted: dict[int, bytes | None] = {}
         self.answers: dict[tuple[int, int], bytes] = {}
         self.markers: list[tuple[Any, ...]] = []
@@ -196,7 +196,7 @@ class FakePlane:
         self.verified.append((tp, producer_id, epoch))
         return True
 
-    def permit(self, principal: str, topic: str, *, read: bool, write: bool) -> None:
+    def permit(self, principal: str, topic: str, *, read: bool, write: bool | None) -> None:
         self.permits[principal, topic] = (read, write)
 
     def resubmit(self, token: int, frame: bytes | None = None) -> None:

@@ -39,7 +39,7 @@ REFUSED_EMPTY: dict[Any, ErrorCode] = {
     **dict.fromkeys((24, 25, 26, 68), ErrorCode.INVALID_REQUEST),
     **dict.fromkeys((11, 12, 13, 14), ErrorCode.INVALID_GROUP_ID),
     (14, 5): ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
-    47: ErrorCode.GROUP_ID_NOT_FOUND,
+    47: ErrorCode.INVALID_GROUP_ID,
 }
 PARKED = (11, 14)  # what may wait for other members
 
