@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pyralog.coordinator.group.classic import COMPLETING, EMPTY, PREPARING, STABLE, ClassicGroup
+from pyralog.coordinator.group.classic_admin import DeleteGroup, DescribeGroup
 from pyralog.coordinator.group.classic_member import MEMBER_TIMER
 from pyralog.coordinator.group.classic_rebalance import JOIN_TIMER, SYNC_TIMER
-from pyralog.coordinator.group.classic_requests import DeleteGroup, DescribeGroup
 from pyralog.coordinator.group.offset_requests import FetchOffsets
 from pyralog.coordinator.group.settings import GroupSettings
 from pyralog.errors import ErrorCode, KafkaError

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pyralog.api.authorizer import Operation, ResourceType
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
-from pyralog.coordinator.group.classic_requests import DeleteGroup
+from pyralog.coordinator.group.classic_admin import DeleteGroup
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse
 

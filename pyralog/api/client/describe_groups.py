@@ -14,7 +14,7 @@ from pyralog.api.authorizer import Operation, ResourceType
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
 from pyralog.coordinator.group.classic import ClassicState
-from pyralog.coordinator.group.classic_requests import DescribeGroup
+from pyralog.coordinator.group.classic_admin import DescribeGroup
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import DescribeGroupsRequest, DescribeGroupsResponse
 from pyralog.wire.messages import DescribeGroupsResponseDescribedGroup as Described

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pyralog.coordinator.group.classic_requests import DeleteGroup, DescribeGroup
+from pyralog.coordinator.group.classic_admin import DeleteGroup, DescribeGroup
 from pyralog.coordinator.group.settings import GroupSettings
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire import messages as m
