@@ -6,6 +6,7 @@
  *   ./loadgen tail    --rate 1000 --rec 100 --secs 5     produce and long-poll consume, end to end
  *   ./loadgen ping    --conns 1 --inflight 1             ApiVersions v0 round trips
  *   ./loadgen meta    --conns 1 --inflight 1             Metadata v7 of all topics
+ *   ./loadgen commit  --conns 64 --inflight 1            OffsetCommit v7 of one partition, a simple group each
  *   ./loadgen idle    --conns 10000 --secs 5             open, one ApiVersions each, hold
  *
  * Options: --port 9092 --topic bench --parts 1 --base 0 (connection i uses partition base + i % parts) --acks 1
@@ -44,7 +45,7 @@
 #endif
 
 typedef uint8_t u8;
-enum kind { PRODUCE, FETCH, PING };
+enum kind { PRODUCE, FETCH, PING, COMMIT };
 enum { RING = 4096, MAX_INFLIGHT = 4000, MAX_SECS = 300, COALESCE = 4 << 20, READ_CHUNK = 65536 };
 
 static uint64_t ns(void)
@@ -283,6 +284,27 @@ static size_t make_fetch(u8 *out, int part, uint64_t off, uint32_t correlation)
     w64(&w, -1); /* log start */
     w32(&w, maxbytes);
     w32(&w, 0); /* forgotten topics */
+    wstr(&w, "");
+    return finish(&w);
+}
+
+/* The groups share a name but for the last four digits, and so spread over the coordinator's partitions. */
+static size_t make_commit(u8 *out, int connection, int part)
+{
+    char group[32];
+    snprintf(group, sizeof group, "bench-group-%04d", connection);
+    W w = {out, 0};
+    header(&w, 8, 7, 7);
+    wstr(&w, group);
+    w32(&w, -1); /* no generation */
+    wstr(&w, "");
+    wstr(&w, NULL); /* no instance */
+    w32(&w, 1);
+    wstr(&w, topic);
+    w32(&w, 1);
+    w32(&w, part);
+    w64(&w, 1000000);
+    w32(&w, -1); /* leader epoch */
     wstr(&w, "");
     return finish(&w);
 }
@@ -553,10 +575,14 @@ static void on_response(Conn *c, u8 *p, size_t n)
         on_produced(c, p, took);
     } else if (c->kind == FETCH) {
         on_fetched(c, p, n, now, took);
-    } else if (measuring) {
-        nreq++;
-        nbytes += n;
-        hist_add(took);
+    } else {
+        if (c->kind == COMMIT && r16(p + n - 2))
+            failed("commit", r16(p + n - 2));
+        if (measuring) {
+            nreq++;
+            nbytes += n;
+            hist_add(took);
+        }
     }
 }
 
@@ -712,6 +738,8 @@ static void open_connection(Conn *c, int i, enum kind kind, int metadata)
         c->reqlen = make_produce(c->req, c->part, 0);
     else if (kind == FETCH)
         c->off = list_offset(c->fd, c->part, tail_mode || replica >= 0 ? -1 : -2);
+    else if (kind == COMMIT)
+        c->reqlen = make_commit(c->req, i, c->part);
     else
         c->reqlen = make_fixed(c->req, metadata);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
@@ -782,7 +810,7 @@ int main(int ac, char **av)
     }
     if (!strcmp(mode, "idle"))
         return idle();
-    enum kind kind = !strcmp(mode, "produce") ? PRODUCE : !strcmp(mode, "fetch") ? FETCH : PING;
+    enum kind kind = !strcmp(mode, "produce") ? PRODUCE : !strcmp(mode, "fetch") ? FETCH : !strcmp(mode, "commit") ? COMMIT : PING;
     if ((tail_mode = !strcmp(mode, "tail"))) {
         conns = 2;
         if (rate <= 0)
