@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from pyralog._speedups.statelog import batch
@@ -33,8 +34,12 @@ _RECORD_OVERHEAD = 24
 class Log(Protocol):
     """The plane, as far as a shard needs it."""
 
-    def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """Append in the order of the calls."""
+    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
+        """Append in the order of the calls; `done` gets the offset, or why there is none."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back when the requests at hand have been handled."""
         ...
 
     def start_marker(
@@ -296,7 +301,7 @@ class ActiveShard:
     def _plan_flush(self) -> None:
         if not self._flush_planned:
             self._flush_planned = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._plane.soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
@@ -309,29 +314,28 @@ class ActiveShard:
                 self._fail(error)
 
     def _send(self, entry: _Entry) -> None:
-        if entry.marker is not None:
-            producer_id, producer_epoch, coordinator_epoch, commit = entry.marker
-            future = self._plane.start_marker(
-                self.tp, producer_id, producer_epoch, coordinator_epoch, commit=commit, timestamp_ms=self._clock()
-            )
+        if entry.marker is None:
+            self._plane.append_then(self.tp, _batch(entry), partial(self._appended, entry))
         else:
-            future = self._plane.start_append(self.tp, _batch(entry))
+            producer_id, producer_epoch, coordinator_epoch, commit = entry.marker
+            self._plane.start_marker(
+                self.tp, producer_id, producer_epoch, coordinator_epoch, commit=commit, timestamp_ms=self._clock()
+            ).add_done_callback(partial(self._marked, entry))
         entry.records = []
-        future.add_done_callback(lambda done: self._appended(entry, done))
 
-    def _appended(self, entry: _Entry, future: asyncio.Future[tuple[int, bytes]]) -> None:
-        if self.closed:
-            if not future.cancelled():
-                future.exception()
-            return
+    def _marked(self, entry: _Entry, future: asyncio.Future[tuple[int, bytes]]) -> None:
         if future.cancelled():
-            self._fail(KafkaError(ErrorCode.NOT_COORDINATOR, "the data plane has stopped"))
+            self._appended(entry, KafkaError(ErrorCode.NOT_COORDINATOR, "the data plane has stopped"))
+        else:
+            error = future.exception()
+            self._appended(entry, future.result()[0] if error is None else error)
+
+    def _appended(self, entry: _Entry, offset: int | BaseException) -> None:
+        if self.closed:
             return
-        error = future.exception()
-        if error is not None:
-            self._fail(error)
+        if isinstance(offset, BaseException):
+            self._fail(offset)
             return
-        offset = future.result()[0]
         if offset != entry.base_offset:
             # Somebody else has written here: what the machine believes of offsets is wrong.
             self._fail(AssertionError(f"records expected at {entry.base_offset} are at {offset}"))

@@ -141,6 +141,9 @@ class Plane:
         self.events = PlaneEvents()
         self._partitions: dict[TopicPartition, PartitionHandle] = {}
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._callbacks: dict[int, Callable[[int | KafkaError], None]] = {}
+        self._delivering = False
+        self._soon: list[Callable[[], None]] = []
         self._cookies = itertools.count(1)
         self._connections: dict[int, ConnectionInfo] = {}
         self._frames: dict[int, bytes] = {}
@@ -177,12 +180,38 @@ class Plane:
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()
+        callbacks, self._callbacks = self._callbacks, {}
+        for callback in callbacks.values():
+            callback(KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the data plane has stopped"))
         self._partitions.clear()
 
     # --- events ---
 
     def deliver(self) -> None:
-        """Take all events of the plane and hand each to whoever waits for it."""
+        """Take all events of the plane and hand each to whoever waits for it; then what they have put off.
+
+        The plane is woken once, for all that was asked of it meanwhile.
+        """
+        self.engine.cork()
+        self._delivering = True
+        try:
+            self._deliver()
+            while self._soon:
+                soon, self._soon = self._soon, []
+                for callback in soon:
+                    callback()
+        finally:
+            self._delivering = False
+            self.engine.uncork()
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back when the events at hand have been delivered; in the next turn of the loop outside of that."""
+        if self._delivering:
+            self._soon.append(callback)
+        else:
+            asyncio.get_running_loop().call_soon(callback)
+
+    def _deliver(self) -> None:
         for kind, handle, token, data, a, b, cookie in self.engine.events():
             if kind == EventKind.REQUEST:
                 self._frames[token] = data
@@ -207,6 +236,10 @@ class Plane:
                 self.events.detached(handle.key, [base for (base,) in struct.iter_unpack("q", data)])
 
     def _done(self, cookie: int, result: int, data: bytes) -> None:
+        callback = self._callbacks.pop(cookie, None)
+        if callback is not None:
+            callback(result if result >= 0 else KafkaError(_code(-result), "refused by the data plane"))
+            return
         future = self._waiting.pop(cookie, None)
         if future is None or future.done():
             return
@@ -314,11 +347,18 @@ class Plane:
         return (await self.start_append(tp, batch))[0]
 
     def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """The same without a coroutine: what is given first is appended first. The first of the result is the offset."""
+        """The same without a coroutine: appended in the order of the calls. The result begins with the offset."""
         handle = self.handle(tp)
         cookie, future = self._wait()
         self.engine.append(handle, batch, cookie)
         return future
+
+    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
+        """The same without a future: `done` gets the offset, or why there is none."""
+        handle = self.handle(tp)
+        cookie = next(self._cookies)
+        self._callbacks[cookie] = done
+        self.engine.append(handle, batch, cookie)
 
     def traffic(self, tp: TopicPartition) -> tuple[int, int, int, int, int, int]:
         """(bytes in, bytes out, records in, batches in, producers, records out) since the partition was added."""

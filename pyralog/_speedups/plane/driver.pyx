@@ -101,6 +101,8 @@ cdef class PlaneEngine:
     cdef Files files
     cdef dict handles           # address of the Partition -> PartitionHandle
     cdef readonly bint closed
+    cdef bint corked            # commands do not wake the plane one by one
+    cdef bint pushed
 
     def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_connections_per_ip=2147483647,
                   int64_t max_request_bytes=104857600, int64_t max_buffered_bytes=268435456,
@@ -292,7 +294,8 @@ cdef class PlaneEngine:
         command.a = a
         command.b = b
         command.cookie = cookie
-        push_command(self.e, command)
+        push_command(self.e, command, self.corked)
+        self.pushed = True
         return 0
 
     def add_partition(self, key, bytes topic not None, bytes topic_id not None, int32_t index, PartitionLog log not None,
@@ -385,6 +388,16 @@ cdef class PlaneEngine:
 
     def drain(self, uint64_t cookie):
         self.push(CMD_DRAIN, NULL, 0, None, 0, 0, cookie)
+
+    def cork(self):
+        """Commands from now on wait for `uncork`, which wakes the plane once for all of them."""
+        self.corked = True
+        self.pushed = False
+
+    def uncork(self):
+        self.corked = False
+        if self.pushed and not self.closed:
+            signal_fd(self.e.wake)
 
     # --- events and numbers ---
 

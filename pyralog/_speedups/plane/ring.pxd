@@ -12,7 +12,7 @@ cdef void rings_free(Engine* e) noexcept nogil
 cdef void signal_fd(int fd) noexcept nogil
 cdef void clear_fd(int fd) noexcept nogil
 
-cdef void push_command(Engine* e, Command* command) noexcept nogil
+cdef void push_command(Engine* e, Command* command, bint corked) noexcept nogil
 cdef Command* take_commands(Engine* e) noexcept nogil
 cdef void free_command(Command* command) noexcept nogil
 

@@ -118,7 +118,8 @@ cdef void clear_fd(int fd) noexcept nogil:
         pass    # EAGAIN: nothing was signalled
 
 
-cdef void push_command(Engine* e, Command* command) noexcept nogil:
+cdef void push_command(Engine* e, Command* command, bint corked) noexcept nogil:
+    """Corked: the caller wakes the plane later, for all that it has pushed by then."""
     cdef bint first
     command.next = NULL
     pthread_mutex_lock(&e.lock)
@@ -129,7 +130,7 @@ cdef void push_command(Engine* e, Command* command) noexcept nogil:
         e.commands_tail.next = command
     e.commands_tail = command
     pthread_mutex_unlock(&e.lock)
-    if first:
+    if first and not corked:
         signal_fd(e.wake)
 
 

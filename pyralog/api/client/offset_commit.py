@@ -22,7 +22,7 @@ from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
 from pyralog.api.handler import Api
-from pyralog.errors import ErrorCode, KafkaError
+from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
     OffsetCommitRequest,
     OffsetCommitResponse,
@@ -39,11 +39,11 @@ def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitRespon
     refused = judge_offset_topics(request.topics, context, by_id=context.version >= IDS_FROM)
     kept = [topic for topic in request.topics if topic.partitions]
     if not refused and len(kept) == len(request.topics):
-        return ask_group(request.group_id, request, context).recover(lambda error: _failed(request, error))
+        return ask_group(request.group_id, request, context)
     if not kept:
         return OffsetCommitResponse(topics=_refusals(refused))
     request.topics = kept
-    asked = ask_group(request.group_id, request, context).recover(lambda error: _failed(request, error))
+    asked = ask_group(request.group_id, request, context).recover(lambda error: fail(request, error.code, error.why))
     return asked.map(lambda response: _merged(response, refused))
 
 
@@ -64,15 +64,10 @@ def _merged(response: Any, refused: list[tuple[str, bytes, int, ErrorCode]]) -> 
     return OffsetCommitResponse(topics=list(topics.values()))
 
 
-def _failed(request: OffsetCommitRequest, error: KafkaError) -> OffsetCommitResponse:
-    code = error.code
-    if code is ErrorCode.RECORD_LIST_TOO_LARGE:
-        code = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-    return fail(request, code, error.why)
-
-
 def fail(request: OffsetCommitRequest, code: ErrorCode, why: str | None) -> OffsetCommitResponse:
     """The error on every partition."""
+    if code is ErrorCode.RECORD_LIST_TOO_LARGE:
+        code = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
     return OffsetCommitResponse(
         topics=[
             OffsetCommitResponseTopic(

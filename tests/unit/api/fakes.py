@@ -159,16 +159,18 @@ class FakePlane:
         log.end += 1
         return log.end - 1
 
-    def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
         log = self.logs.get(tp)
         if log is None:
-            done.set_exception(KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
-        else:
-            log.appended.append(batch)
-            done.set_result((log.end, b""))
-            log.end += parse_header(batch).record_count
-        return done
+            self.soon(lambda: done(KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)))
+            return
+        offset = log.end
+        log.appended.append(batch)
+        log.end += parse_header(batch).record_count
+        self.soon(lambda: done(offset))
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(callback)
 
     def start_marker(
         self, tp: TopicPartition, *marker: int, commit: bool, timestamp_ms: int

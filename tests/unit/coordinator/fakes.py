@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pyralog.coordinator.outcome import CoordinatorRecord, Outcome, Reply, Timer, Transaction
@@ -24,9 +25,18 @@ class HeldPlane:
         self.markers: list[tuple[int, int, int, bool]] = []
         self.waiting: list[tuple[asyncio.Future[tuple[int, bytes]], int]] = []
 
-    def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
+    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
         self.batches.append(batch)
-        return self._put(parse_header(batch).record_count)
+
+        def told(future: asyncio.Future[tuple[int, bytes]]) -> None:
+            error = future.exception()
+            assert error is None or isinstance(error, KafkaError)
+            done(future.result()[0] if error is None else error)
+
+        self._put(parse_header(batch).record_count).add_done_callback(told)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(callback)
 
     def start_marker(
         self,

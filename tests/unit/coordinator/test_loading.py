@@ -33,9 +33,9 @@ class Disk(HeldPlane):
         super().__init__(held=False)
         self.log: list[bytes] = []
 
-    def start_append(self, tp: Any, batch: bytes) -> Any:
+    def append_then(self, tp: Any, batch: bytes, done: Any) -> None:
         self.log.append(struct.pack(">q", self.end) + batch[8:])
-        return super().start_append(tp, batch)
+        super().append_then(tp, batch, done)
 
     def start_marker(self, tp: Any, producer_id: int, producer_epoch: int, *args: Any, **options: Any) -> Any:
         self.log.append(marker(self.end, producer_id, producer_epoch, commit=options["commit"]))
