@@ -23,6 +23,9 @@ cdef enum:
     ATTR_CONTROL = 0x20
     ATTR_DELETE_HORIZON = 0x40
 
+    MARKER_SIZE = 78            # bytes of a batch that ends a transaction
+    MARKER_NONE = -1            # another control batch, such as a change of leader
+
 
 ctypedef struct BatchInfo:
     int64_t base_offset
@@ -63,3 +66,9 @@ cdef void batch_set_max_timestamp(uint8_t* p, BatchInfo* info, int64_t max_times
 cdef int batch_peek(const uint8_t* p, int64_t limit, BatchInfo* out) noexcept nogil
 # Every field but `size`, without a check.
 cdef void batch_read(const uint8_t* p, BatchInfo* out) noexcept nogil
+
+# What a whole control batch says of its producer's transaction: 0 abort, 1 commit, or MARKER_NONE.
+cdef int batch_marker(const uint8_t* p, const BatchInfo* info, int32_t* coordinator_epoch) noexcept nogil
+# Kafka's EndTransactionMarker as a batch of MARKER_SIZE bytes: offset and leader epoch 0, sealed.
+cdef void batch_put_marker(uint8_t* out, int64_t producer_id, int16_t producer_epoch, int32_t coordinator_epoch, bint commit,
+                           int64_t timestamp) noexcept nogil

@@ -1,6 +1,7 @@
 """Record-batch header (magic 2, KIP-98): parse, check, and patch in place without touching the records."""
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memset
 
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.endian cimport load16, load32, load64, store16, store32, store64
@@ -9,6 +10,14 @@ cdef enum:
     CORRUPT_MESSAGE = 2
     INVALID_RECORD = 87
     SMALLEST_LENGTH = 14        # what Kafka asks of the length field before it looks at the magic byte
+
+    # The record of a marker: length, attributes, timestamp and offset delta, then key (version, type), value (version,
+    # coordinator epoch), each behind its length, and no headers. All varints are of one byte.
+    RECORD_LENGTH = 16
+    AT_KEY_LENGTH = BATCH_HEADER + 4
+    AT_KEY = BATCH_HEADER + 5
+    AT_VALUE_LENGTH = BATCH_HEADER + 9
+    AT_VALUE = BATCH_HEADER + 10
 
 
 cdef int batch_parse(const uint8_t* p, int64_t remaining, BatchInfo* out) noexcept nogil:
@@ -90,6 +99,50 @@ cdef void batch_set_max_timestamp(uint8_t* p, BatchInfo* info, int64_t max_times
     info.max_timestamp = max_timestamp
     store64(p + AT_MAX_TIMESTAMP, max_timestamp)
     seal(p, info)
+
+
+cdef inline uint8_t zigzag(int n) noexcept nogil:
+    return <uint8_t>(n * 2)
+
+
+cdef int batch_marker(const uint8_t* p, const BatchInfo* info, int32_t* coordinator_epoch) noexcept nogil:
+    cdef int kind
+    # Later versions of key or value may be longer, never shorter; Kafka has written none.
+    if (info.attributes & ATTR_CONTROL == 0 or info.size < MARKER_SIZE or p[AT_KEY_LENGTH] != zigzag(4)
+            or p[AT_VALUE_LENGTH] < zigzag(6) or p[AT_VALUE_LENGTH] & 0x81 or load16(p + AT_KEY) < 0):
+        return MARKER_NONE
+    kind = load16(p + AT_KEY + 2)
+    coordinator_epoch[0] = load32(p + AT_VALUE + 2)
+    return kind if kind == 0 or kind == 1 else MARKER_NONE
+
+
+cdef void batch_put_marker(uint8_t* out, int64_t producer_id, int16_t producer_epoch, int32_t coordinator_epoch, bint commit,
+                           int64_t timestamp) noexcept nogil:
+    cdef BatchInfo info
+    memset(out, 0, MARKER_SIZE)
+    store32(out + AT_LENGTH, MARKER_SIZE - BATCH_OVERHEAD)
+    out[AT_MAGIC] = 2
+    store16(out + AT_ATTRIBUTES, ATTR_TRANSACTIONAL | ATTR_CONTROL)
+    store64(out + AT_BASE_TIMESTAMP, timestamp)
+    store64(out + AT_MAX_TIMESTAMP, timestamp)
+    store64(out + AT_PRODUCER_ID, producer_id)
+    store16(out + AT_PRODUCER_EPOCH, producer_epoch)
+    store32(out + AT_BASE_SEQUENCE, -1)
+    store32(out + AT_COUNT, 1)
+    out[BATCH_HEADER] = zigzag(RECORD_LENGTH)
+    out[AT_KEY_LENGTH] = zigzag(4)
+    store16(out + AT_KEY + 2, 1 if commit else 0)
+    out[AT_VALUE_LENGTH] = zigzag(6)
+    store32(out + AT_VALUE + 2, coordinator_epoch)
+    info.size = MARKER_SIZE
+    seal(out, &info)
+
+
+def marker(int64_t producer_id, int16_t producer_epoch, int32_t coordinator_epoch, bint commit, int64_t timestamp) -> bytes:
+    """The batch that ends a transaction, at offset 0."""
+    cdef uint8_t out[MARKER_SIZE]
+    batch_put_marker(out, producer_id, producer_epoch, coordinator_epoch, commit, timestamp)
+    return out[:MARKER_SIZE]
 
 
 def parse(const uint8_t[::1] data not None) -> dict:

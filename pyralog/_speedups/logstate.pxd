@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from pyralog._speedups.fileops cimport FileOps
 from pyralog._speedups.index cimport SegmentIndex
+from pyralog._speedups.producers cimport AbortedTxn
 
 cdef enum:
     LOG_OK = 0
@@ -36,6 +37,10 @@ ctypedef struct Segment:
     SegmentIndex* times         # max timestamp so far -> offset of the batch that has it
     BadRange* bad               # found by recovery in a closed segment: never served
     int32_t n_bad
+    AbortedTxn* aborted         # transactions whose abort markers it holds, by marker; the .txnindex file has the same
+    int64_t n_aborted
+    int64_t aborted_capacity
+    bint aborted_unsynced       # the file has grown since its last fdatasync
     bint used                   # since log_close_idle looked last
     int64_t since_index         # bytes since the last offset index entry
 

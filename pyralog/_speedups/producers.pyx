@@ -3,26 +3,37 @@
 A producer unknown here may start at any sequence; a new epoch starts at 0 and an older one is refused; what matches one
 of the last five batches is a duplicate and gets its offset again; everything else that is not next is out of order.
 Entries lie side by side, an index of open addressing finds them; the entry of a producer outlives its epochs.
+
+A transactional batch opens the producer's transaction, a marker ends it and makes its epoch the producer's: under KIP-890
+that is one more than the transaction's, so that what comes late is refused. The first offsets of open transactions are
+kept in order: the first of them is the last stable offset.
 """
 
 from libc.errno cimport EINVAL, ENOMEM
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 
+from pyralog._speedups.batch cimport (
+    ATTR_CONTROL, ATTR_TRANSACTIONAL, MARKER_NONE, BatchInfo, batch_marker,
+)
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.endian cimport load16, load32, load64, store16, store32, store64
 
 cdef enum:
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
     INVALID_PRODUCER_EPOCH = 47
+    INVALID_TXN_STATE = 48
+    TRANSACTION_COORDINATOR_FENCED = 52
 
     LAST_SEQUENCE = 0x7fffffff
 
     # Snapshot: magic, CRC of all that follows, version, reserved, count, log end offset; then entries with their batches.
+    # Entries of version 1 know no transactions.
     SNAPSHOT_MAGIC = 0x50595053
-    SNAPSHOT_VERSION = 1
+    SNAPSHOT_VERSION = 2
     SNAPSHOT_HEADER = 24
-    SNAPSHOT_ENTRY = 32
+    SNAPSHOT_ENTRY = 48
+    SNAPSHOT_ENTRY_1 = 32
     SNAPSHOT_BATCH = 32
 
 
@@ -34,6 +45,7 @@ cdef void producers_free(ProducerTable* table) noexcept nogil:
     if table != NULL:
         free(table.entries)
         free(table.slots)
+        free(table.txns)
         free(table)
 
 
@@ -103,6 +115,11 @@ cdef ProducerEntry* insert(ProducerTable* table, int64_t producer_id) noexcept n
     entry.newest = 0
     entry.last_sequence = -1
     entry.epoch = -1
+    entry.last_timestamp = -1
+    entry.txn_first = -1
+    entry.coordinator_epoch = -1
+    entry.principal = 0
+    entry.permit_version = 0
     table.n_entries += 1
     slot = slot_of(producer_id, table.n_slots)
     while table.slots[slot] != 0:
@@ -119,20 +136,178 @@ cdef int producers_check(ProducerTable* table, const ProducerBatch* batch, Produ
     if batch.producer_epoch != entry.epoch:
         if batch.producer_epoch < entry.epoch:
             return INVALID_PRODUCER_EPOCH
-        return PRODUCER_NEW if batch.first_sequence == 0 else OUT_OF_ORDER_SEQUENCE_NUMBER
+        if batch.first_sequence != 0:
+            return OUT_OF_ORDER_SEQUENCE_NUMBER
+        return INVALID_TXN_STATE if entry.txn_first >= 0 and not batch.transactional else PRODUCER_NEW
     for i in range(entry.count):
         if entry.first_sequences[i] == batch.first_sequence and entry.last_sequences[i] == batch.last_sequence:
             out.base_offset = entry.base_offsets[i]
             out.timestamp = entry.timestamps[i]
             return PRODUCER_DUPLICATE
-    if entry.last_sequence == LAST_SEQUENCE:
-        return PRODUCER_NEW if batch.first_sequence == 0 else OUT_OF_ORDER_SEQUENCE_NUMBER
-    return PRODUCER_NEW if batch.first_sequence == entry.last_sequence + 1 else OUT_OF_ORDER_SEQUENCE_NUMBER
+    if batch.first_sequence != (entry.last_sequence + 1 if entry.last_sequence != LAST_SEQUENCE else 0):
+        return OUT_OF_ORDER_SEQUENCE_NUMBER
+    return INVALID_TXN_STATE if entry.txn_first >= 0 and not batch.transactional else PRODUCER_NEW
 
+
+cdef bint producers_knows(const ProducerTable* table, int64_t producer_id) noexcept nogil:
+    return find(table, producer_id) != NULL
+
+
+cdef int producers_check_epoch(const ProducerTable* table, int64_t producer_id, int16_t epoch) noexcept nogil:
+    cdef const ProducerEntry* entry = find(table, producer_id)
+    return INVALID_PRODUCER_EPOCH if entry != NULL and epoch < entry.epoch else 0
+
+
+cdef int producers_check_marker(const ProducerTable* table, const ProducerMarker* marker) noexcept nogil:
+    cdef const ProducerEntry* entry = find(table, marker.producer_id)
+    if entry == NULL:
+        return 0
+    if marker.producer_epoch < entry.epoch:
+        return INVALID_PRODUCER_EPOCH
+    return TRANSACTION_COORDINATOR_FENCED if marker.coordinator_epoch < entry.coordinator_epoch else 0
+
+
+cdef ProducerEntry* producers_open(const ProducerTable* table, int64_t producer_id, int16_t epoch) noexcept nogil:
+    cdef ProducerEntry* entry = find(table, producer_id)
+    return entry if entry != NULL and entry.txn_first >= 0 and entry.epoch == epoch else NULL
+
+
+# --- open transactions ---
+
+cdef int reserve_txn(ProducerTable* table) noexcept nogil:
+    cdef OpenTxn* bigger
+    cdef int64_t capacity = table.txns_capacity * 2 if table.txns_capacity > 0 else 4
+    if table.n_txns < table.txns_capacity:
+        return 0
+    bigger = <OpenTxn*>realloc(table.txns, <size_t>capacity * sizeof(OpenTxn))
+    if bigger == NULL:
+        return -ENOMEM
+    table.txns = bigger
+    table.txns_capacity = capacity
+    return 0
+
+
+cdef void txn_begin(ProducerTable* table, ProducerEntry* entry, int64_t offset, int64_t at_bytes) noexcept nogil:
+    """There is room for it. Offsets only rise, save in a log that is damaged."""
+    cdef int64_t i = table.n_txns
+    while i > 0 and table.txns[i - 1].first_offset > offset:
+        table.txns[i] = table.txns[i - 1]
+        i -= 1
+    table.txns[i].first_offset = offset
+    table.txns[i].end_offset = -1
+    table.txns[i].at_bytes = at_bytes
+    table.n_txns += 1
+    entry.txn_first = offset
+
+
+cdef int64_t txn_find(const ProducerTable* table, int64_t offset) noexcept nogil:
+    """Which of the txns begins there, -1 = none."""
+    cdef int64_t low = 0, high = table.n_txns, middle
+    while low < high:
+        middle = (low + high) // 2
+        if table.txns[middle].first_offset < offset:
+            low = middle + 1
+        else:
+            high = middle
+    while low < table.n_txns and table.txns[low].first_offset == offset:
+        if table.txns[low].end_offset < 0:
+            return low
+        low += 1
+    return -1
+
+
+cdef int producers_end(ProducerTable* table, const ProducerMarker* marker, int64_t now_ms, AbortedTxn* out) noexcept nogil:
+    cdef ProducerEntry* entry = find(table, marker.producer_id)
+    cdef int64_t i, at
+    if entry == NULL:
+        entry = insert(table, marker.producer_id)
+        if entry == NULL:
+            return -ENOMEM
+    if marker.producer_epoch > entry.epoch:
+        entry.epoch = marker.producer_epoch
+        entry.count = 0
+        entry.last_sequence = -1
+    entry.coordinator_epoch = marker.coordinator_epoch
+    entry.last_timestamp = marker.timestamp
+    entry.seen_ms = now_ms
+    entry.principal = 0
+    if entry.txn_first < 0:
+        return 0
+    at = txn_find(table, entry.txn_first)
+    out.producer_id = marker.producer_id
+    out.first_offset = entry.txn_first
+    out.last_offset = marker.offset
+    entry.txn_first = -1
+    if at >= 0:
+        table.txns[at].end_offset = marker.offset
+        table.n_ended += 1
+    if marker.commit:
+        return 0
+    out.last_stable = marker.offset + 1
+    for i in range(table.n_txns):
+        if table.txns[i].end_offset < 0:
+            out.last_stable = table.txns[i].first_offset
+            break
+    return 1
+
+
+cdef void producers_settle(ProducerTable* table, int64_t hw) noexcept nogil:
+    cdef int64_t i, kept = 0
+    if table.n_ended == 0:
+        return
+    for i in range(table.n_txns):
+        if 0 <= table.txns[i].end_offset < hw:
+            table.n_ended -= 1
+        else:
+            table.txns[kept] = table.txns[i]
+            kept += 1
+    table.n_txns = kept
+
+
+cdef int producers_replay(ProducerTable* table, const uint8_t* data, const BatchInfo* info, int64_t now_ms,
+                          AbortedTxn* out) noexcept nogil:
+    cdef ProducerBatch batch
+    cdef ProducerMarker marker
+    cdef int kind, result
+    if info.producer_id < 0:
+        return 0
+    if info.attributes & ATTR_CONTROL:
+        kind = batch_marker(data, info, &marker.coordinator_epoch)
+        if kind == MARKER_NONE:
+            return 0
+        marker.producer_id = info.producer_id
+        marker.producer_epoch = info.producer_epoch
+        marker.commit = kind == 1
+        marker.offset = info.base_offset
+        marker.timestamp = info.max_timestamp
+        result = producers_end(table, &marker, now_ms, out)
+        producers_settle(table, info.base_offset + 1)
+        return result
+    if info.base_sequence < 0 and not info.attributes & ATTR_TRANSACTIONAL:
+        return 0
+    batch_producer(info, &batch)
+    return producers_append(table, &batch, now_ms)
+
+
+cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nogil:
+    out.producer_id = info.producer_id
+    out.producer_epoch = info.producer_epoch
+    out.first_sequence = info.base_sequence
+    out.last_sequence = <int32_t>((<int64_t>info.base_sequence + info.last_offset_delta) & LAST_SEQUENCE)
+    out.base_offset = info.base_offset
+    out.last_offset = info.base_offset + info.last_offset_delta
+    out.timestamp = info.max_timestamp
+    out.transactional = info.attributes & ATTR_TRANSACTIONAL != 0
+    out.at_bytes = 0
+
+
+# --- batches ---
 
 cdef int producers_append(ProducerTable* table, const ProducerBatch* batch, int64_t now_ms) noexcept nogil:
     cdef ProducerEntry* entry = find(table, batch.producer_id)
     cdef int i
+    if batch.transactional and reserve_txn(table) != 0:
+        return -ENOMEM
     if entry == NULL:
         entry = insert(table, batch.producer_id)
         if entry == NULL:
@@ -142,6 +317,13 @@ cdef int producers_append(ProducerTable* table, const ProducerBatch* batch, int6
             return 0            # only a log written by somebody else can hold it; the newer epoch stays in force
         entry.epoch = batch.producer_epoch
         entry.count = 0
+        entry.last_sequence = -1
+    if batch.transactional and entry.txn_first < 0:
+        txn_begin(table, entry, batch.base_offset, batch.at_bytes)
+    entry.last_timestamp = batch.timestamp
+    entry.seen_ms = now_ms
+    if batch.first_sequence < 0:
+        return 0                # a coordinator's
     i = (entry.newest + 1) % PRODUCER_BATCHES if entry.count > 0 else 0
     entry.newest = <uint8_t>i
     if entry.count < PRODUCER_BATCHES:
@@ -152,15 +334,13 @@ cdef int producers_append(ProducerTable* table, const ProducerBatch* batch, int6
     entry.last_offsets[i] = batch.last_offset
     entry.timestamps[i] = batch.timestamp
     entry.last_sequence = batch.last_sequence
-    entry.last_timestamp = batch.timestamp
-    entry.seen_ms = now_ms
     return 0
 
 
 cdef int64_t producers_expire(ProducerTable* table, int64_t not_after_ms) noexcept nogil:
     cdef int64_t i = 0, removed = 0, capacity
     while i < table.n_entries:
-        if table.entries[i].seen_ms <= not_after_ms:
+        if table.entries[i].seen_ms <= not_after_ms and table.entries[i].txn_first < 0:
             table.n_entries -= 1
             table.entries[i] = table.entries[table.n_entries]
             removed += 1
@@ -190,6 +370,8 @@ cdef int64_t producers_states(const ProducerTable* table, ProducerState* out, in
         out[i].producer_epoch = table.entries[i].epoch
         out[i].last_sequence = table.entries[i].last_sequence
         out[i].last_timestamp = table.entries[i].last_timestamp
+        out[i].coordinator_epoch = table.entries[i].coordinator_epoch
+        out[i].txn_first = table.entries[i].txn_first
     return n
 
 
@@ -219,6 +401,9 @@ cdef int64_t producers_dump(const ProducerTable* table, int64_t offset, uint8_t*
         store16(p + 28, entry.epoch)
         p[30] = entry.count
         p[31] = 0
+        store64(p + 32, entry.txn_first)
+        store32(p + 40, entry.coordinator_epoch)
+        store32(p + 44, 0)
         p += SNAPSHOT_ENTRY
         for k in range(entry.count):        # the oldest first
             at = (entry.newest + PRODUCER_BATCHES + 1 - entry.count + k) % PRODUCER_BATCHES
@@ -235,18 +420,19 @@ cdef int64_t producers_dump(const ProducerTable* table, int64_t offset, uint8_t*
 cdef int producers_load(ProducerTable* table, const uint8_t* data, int64_t size, int64_t* offset) noexcept nogil:
     cdef const uint8_t* p = data + SNAPSHOT_HEADER
     cdef const uint8_t* end = data + size
-    cdef int64_t i, n
-    if size < SNAPSHOT_HEADER or load32(data) != SNAPSHOT_MAGIC or load16(data + 8) != SNAPSHOT_VERSION:
+    cdef int64_t i, n, entry_size
+    if size < SNAPSHOT_HEADER or load32(data) != SNAPSHOT_MAGIC or not 1 <= load16(data + 8) <= SNAPSHOT_VERSION:
         return -EINVAL
+    entry_size = SNAPSHOT_ENTRY if load16(data + 8) > 1 else SNAPSHOT_ENTRY_1
     if <uint32_t>load32(data + 4) != crc32c(0, data + 8, <size_t>(size - 8)):
         return -EINVAL
     n = load32(data + 12)
-    if n < 0 or n * SNAPSHOT_ENTRY > end - p or load64(data + 16) < 0:
+    if n < 0 or n * entry_size > end - p or load64(data + 16) < 0:
         return -EINVAL
     for i in range(n):                      # all of it is checked before the first entry is taken
-        if end - p < SNAPSHOT_ENTRY or p[30] > PRODUCER_BATCHES or end - p < SNAPSHOT_ENTRY + p[30] * SNAPSHOT_BATCH:
+        if end - p < entry_size or p[30] > PRODUCER_BATCHES or end - p < entry_size + p[30] * SNAPSHOT_BATCH:
             return -EINVAL
-        p += SNAPSHOT_ENTRY + p[30] * SNAPSHOT_BATCH
+        p += entry_size + p[30] * SNAPSHOT_BATCH
     if p != end:
         return -EINVAL
     producers_clear(table)
@@ -254,12 +440,34 @@ cdef int producers_load(ProducerTable* table, const uint8_t* data, int64_t size,
         return -ENOMEM
     p = data + SNAPSHOT_HEADER
     for i in range(n):
-        p = load_entry(table, p)
+        p = load_entry(table, p, entry_size)
     offset[0] = load64(data + 16)
+    return load_txns(table)
+
+
+cdef int by_first_offset(const void* a, const void* b) noexcept nogil:
+    cdef int64_t x = (<const OpenTxn*>a).first_offset, y = (<const OpenTxn*>b).first_offset
+    return (x > y) - (x < y)
+
+
+cdef int load_txns(ProducerTable* table) noexcept nogil:
+    cdef int64_t i
+    for i in range(table.n_entries):
+        if table.entries[i].txn_first < 0:
+            continue
+        if reserve_txn(table) != 0:
+            producers_clear(table)
+            return -ENOMEM
+        table.txns[table.n_txns].first_offset = table.entries[i].txn_first
+        table.txns[table.n_txns].end_offset = -1
+        table.txns[table.n_txns].at_bytes = 0
+        table.n_txns += 1
+    if table.n_txns > 1:
+        qsort(table.txns, <size_t>table.n_txns, sizeof(OpenTxn), &by_first_offset)
     return 0
 
 
-cdef const uint8_t* load_entry(ProducerTable* table, const uint8_t* p) noexcept nogil:
+cdef const uint8_t* load_entry(ProducerTable* table, const uint8_t* p, int64_t size) noexcept nogil:
     cdef ProducerEntry* entry = find(table, load64(p))
     cdef int k
     if entry == NULL:
@@ -270,7 +478,11 @@ cdef const uint8_t* load_entry(ProducerTable* table, const uint8_t* p) noexcept 
     entry.epoch = load16(p + 28)
     entry.count = p[30]
     entry.newest = entry.count - 1 if entry.count > 0 else 0
-    p += SNAPSHOT_ENTRY
+    entry.txn_first = -1
+    if size == SNAPSHOT_ENTRY:
+        entry.txn_first = load64(p + 32)
+        entry.coordinator_epoch = load32(p + 40)
+    p += size
     for k in range(entry.count):
         entry.first_sequences[k] = load32(p)
         entry.last_sequences[k] = load32(p + 4)
@@ -284,9 +496,12 @@ cdef const uint8_t* load_entry(ProducerTable* table, const uint8_t* p) noexcept 
 cdef void producers_clear(ProducerTable* table) noexcept nogil:
     free(table.entries)
     free(table.slots)
+    free(table.txns)
     table.entries = NULL
     table.slots = NULL
+    table.txns = NULL
     table.n_entries = table.capacity = table.n_slots = 0
+    table.n_txns = table.txns_capacity = table.n_ended = 0
 
 
 cdef class Producers:
@@ -301,18 +516,48 @@ cdef class Producers:
     def __dealloc__(self):
         producers_free(self.table)
 
-    def check(self, producer_id, epoch, first_sequence, last_sequence) -> tuple:
+    def check(self, producer_id, epoch, first_sequence, last_sequence, transactional=False) -> tuple:
         """(verdict, base offset, timestamp): 0 append it, -1 duplicate of the batch at that offset, else a Kafka error."""
         cdef ProducerBatch batch = make_batch(producer_id, epoch, first_sequence, last_sequence, -1, -1, -1)
+        batch.transactional = transactional
         cdef ProducerVerdict verdict
         verdict.base_offset = verdict.timestamp = -1
         return producers_check(self.table, &batch, &verdict), verdict.base_offset, verdict.timestamp
 
-    def append(self, producer_id, epoch, first_sequence, last_sequence, base_offset, last_offset, timestamp, now_ms):
+    def append(self, producer_id, epoch, first_sequence, last_sequence, base_offset, last_offset, timestamp, now_ms,
+               transactional=False):
         cdef ProducerBatch batch = make_batch(producer_id, epoch, first_sequence, last_sequence, base_offset, last_offset,
                                               timestamp)
+        batch.transactional = transactional
         if producers_append(self.table, &batch, now_ms) != 0:
             raise MemoryError
+
+    def end(self, producer_id, epoch, coordinator_epoch, commit, offset, timestamp, now_ms) -> tuple:
+        """A marker: (0 or a Kafka error, the aborted transaction as (first, last, last stable offset) or None)."""
+        cdef ProducerMarker marker
+        cdef AbortedTxn out
+        cdef int result
+        marker.producer_id = producer_id
+        marker.producer_epoch = epoch
+        marker.coordinator_epoch = coordinator_epoch
+        marker.commit = commit
+        marker.offset = offset
+        marker.timestamp = timestamp
+        result = producers_check_marker(self.table, &marker)
+        if result != 0:
+            return result, None
+        result = producers_end(self.table, &marker, now_ms, &out)
+        if result < 0:
+            raise MemoryError
+        return 0, (out.first_offset, out.last_offset, out.last_stable) if result == 1 else None
+
+    def settle(self, int64_t hw) -> int:
+        """Transactions whose markers lie below the high watermark are over; the last stable offset."""
+        producers_settle(self.table, hw)
+        return producers_stable(self.table, hw)
+
+    def transactions(self) -> list:
+        return transactions_of(self.table)
 
     def expire(self, int64_t not_after_ms) -> int:
         return producers_expire(self.table, not_after_ms)
@@ -346,6 +591,8 @@ cdef ProducerBatch make_batch(producer_id, epoch, first_sequence, last_sequence,
     batch.base_offset = base_offset
     batch.last_offset = last_offset
     batch.timestamp = timestamp
+    batch.transactional = False
+    batch.at_bytes = 0
     return batch
 
 
@@ -354,6 +601,14 @@ cdef list states_of(const ProducerTable* table):
     return [
         (table.entries[i].producer_id, table.entries[i].epoch, table.entries[i].last_sequence,
          table.entries[i].last_timestamp)
+        for i in range(table.n_entries)
+    ]
+
+
+cdef list transactions_of(const ProducerTable* table):
+    cdef int64_t i
+    return [
+        (table.entries[i].producer_id, table.entries[i].coordinator_epoch, table.entries[i].txn_first)
         for i in range(table.n_entries)
     ]
 

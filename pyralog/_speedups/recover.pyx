@@ -13,6 +13,7 @@ from pyralog._speedups.segfile cimport (
     finish_times, forget, log_attach, segment_free, segment_new, segment_open, segment_path,
 )
 from pyralog._speedups.segment cimport PartitionLog, check
+from pyralog._speedups.txnindex cimport txn_index_cut, txn_index_load
 
 cdef extern from * nogil:
     """
@@ -168,6 +169,18 @@ def rewind_to_last(PartitionLog log, int64_t i) -> bool:
     segment.size = position
     segment.next_offset = key
     return True
+
+
+def load_aborted(PartitionLog log, int64_t i, int64_t size) -> bool:
+    """Reads the .txnindex of an attached segment; False when it is torn, and has to be built anew."""
+    cdef int result = txn_index_load(&log.log, segment_number(log, i), size)
+    check(result, log.directory)
+    return result == 1
+
+
+def cut_aborted(PartitionLog log, int64_t i, int64_t offset) -> None:
+    """Forgets what was aborted at or above the offset; a scan from there finds it again."""
+    check(txn_index_cut(&log.log, segment_number(log, i), offset), log.directory)
 
 
 def bad_ranges(PartitionLog log, int64_t i) -> list:

@@ -1,6 +1,8 @@
 from pyralog._speedups.segment import PartitionLog
 
-def replay_producers(log: PartitionLog, from_offset: int, end_offset: int, now_ms: int) -> None: ...
+def replay_producers(
+    log: PartitionLog, from_offset: int, end_offset: int, now_ms: int, *, aborted_of: int = -1
+) -> None: ...
 def scan(
     log: PartitionLog,
     i: int,

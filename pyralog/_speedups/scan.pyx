@@ -6,17 +6,18 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from pyralog._speedups.batch cimport (
-    AT_ATTRIBUTES, AT_LEADER_EPOCH, AT_LENGTH, AT_MAGIC, BATCH_HEADER, BATCH_OVERHEAD, BatchInfo, batch_crc_ok,
-    batch_peek,
+    ATTR_CONTROL, AT_ATTRIBUTES, AT_LEADER_EPOCH, AT_LENGTH, AT_MAGIC, BATCH_HEADER, BATCH_OVERHEAD, BatchInfo,
+    batch_crc_ok, batch_peek,
 )
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.endian cimport load32, load64, store32
 from pyralog._speedups.fileops cimport iovec
 from pyralog._speedups.logstate cimport BadRange, Log, Segment
-from pyralog._speedups.producers cimport ProducerBatch, ProducerTable, producers_append
+from pyralog._speedups.producers cimport AbortedTxn, ProducerTable, producers_replay
 from pyralog._speedups.recover cimport segment_number
 from pyralog._speedups.segfile cimport segment_open
-from pyralog._speedups.segment cimport PartitionLog, batch_producer, check, segment_index
+from pyralog._speedups.segment cimport PartitionLog, check, segment_index
+from pyralog._speedups.txnindex cimport txn_index_append
 
 cdef enum:
     CHUNK = 1 << 18             # read at once; small enough that the CRC finds it in the second-level cache
@@ -41,6 +42,7 @@ ctypedef struct Scan:
     int64_t mended              # leader epochs that one flipped bit had changed
     ProducerTable* producers    # NULL: not wanted
     int64_t producers_from      # offset
+    int64_t aborted_from        # base offset of the first segment whose aborted transactions are noted
     int64_t now_ms
     uint8_t* buffer
     int64_t start               # of the buffer, in the file
@@ -212,18 +214,30 @@ cdef int settle_epoch(Scan* s, int64_t position, BatchInfo* info) noexcept nogil
     return 1
 
 
+cdef int remember(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
+    """Tells the producer table of a batch, and the segment of a transaction that it aborts. 0 or -errno."""
+    cdef AbortedTxn aborted
+    cdef int result = 0
+    if s.producers == NULL or info.producer_id < 0 or info.base_offset < s.producers_from:
+        return 0
+    if info.attributes & ATTR_CONTROL and (position < s.start or position + info.size > s.start + s.filled):
+        result = fill(s, position, min(s.end - position, <int64_t>CHUNK))   # its record counts, not its header alone
+        if result != 0:
+            return result
+    result = producers_replay(s.producers, s.buffer + (position - s.start), info, s.now_ms, &aborted)
+    if result > 0:
+        result = (txn_index_append(s.log, s.segment, &aborted, 1) if s.segment.base_offset >= s.aborted_from else 0)
+    return result
+
+
 cdef int take(Scan* s, int64_t position, const BatchInfo* info) noexcept nogil:
-    cdef ProducerBatch batch
     cdef Segment* segment = s.segment
     if segment_index(s.log, segment, info.base_offset, position, info.size, info.max_timestamp, info.base_offset) != 0:
         return -ENOMEM
     segment.size = position + info.size
     segment.next_offset = info.base_offset + info.last_offset_delta + 1
     s.leader_epoch = max(s.leader_epoch, info.leader_epoch)
-    if s.producers != NULL and info.producer_id >= 0 and info.base_sequence >= 0 and info.base_offset >= s.producers_from:
-        batch_producer(info, &batch)
-        return producers_append(s.producers, &batch, s.now_ms)
-    return 0
+    return remember(s, position, info)
 
 
 cdef int64_t find_good(Scan* s, int64_t position) noexcept nogil:
@@ -396,7 +410,6 @@ def intact(PartitionLog log, int64_t i, int64_t position, int64_t file_size) -> 
 
 cdef int replay_segment(Scan* s, int64_t end_offset) noexcept nogil:
     cdef int64_t position = s.segment.size, good
-    cdef ProducerBatch batch
     cdef BatchInfo info
     cdef int result
     memset(&info, 0, sizeof(info))
@@ -413,16 +426,18 @@ cdef int replay_segment(Scan* s, int64_t end_offset) noexcept nogil:
         if info.base_offset >= end_offset:
             break
         s.segment.next_offset = info.base_offset + info.last_offset_delta + 1
-        if info.producer_id >= 0 and info.base_sequence >= 0 and info.base_offset >= s.producers_from:
-            batch_producer(&info, &batch)
-            if producers_append(s.producers, &batch, s.now_ms) != 0:
-                return -ENOMEM
+        result = remember(s, position, &info)
+        if result != 0:
+            return result
         position += info.size
     return 0
 
 
-def replay_producers(PartitionLog log, int64_t from_offset, int64_t end_offset, int64_t now_ms) -> None:
-    """Feeds the batches in [from_offset, end_offset) to the producer table, by their headers alone."""
+def replay_producers(PartitionLog log, int64_t from_offset, int64_t end_offset, int64_t now_ms, *, int64_t aborted_of=-1) -> None:
+    """Feeds the batches in [from_offset, end_offset) to the producer table, by their headers alone.
+
+    What was aborted by markers in the segment of number `aborted_of` is noted in its index, which must be empty.
+    """
     cdef Log* l = &log.log
     cdef Segment copy           # its end moves with the walk, the segment's does not
     cdef Segment* segment
@@ -452,8 +467,14 @@ def replay_producers(PartitionLog log, int64_t from_offset, int64_t end_offset, 
             s.segment = &copy
             s.end = segment.size
             s.filled = 0
+            s.aborted_from = 0 if i == aborted_of else NO_LIMIT
             with nogil:
                 result = replay_segment(&s, end_offset)
+            if i == aborted_of:
+                segment.aborted = copy.aborted
+                segment.n_aborted = copy.n_aborted
+                segment.aborted_capacity = copy.aborted_capacity
+                segment.aborted_unsynced = copy.aborted_unsynced
             check(result, log.directory)
     finally:
         free(s.buffer)

@@ -41,6 +41,7 @@ cdef void segment_free(const FileOps* ops, Segment* segment) noexcept nogil:
     index_free(segment.offsets)
     index_free(segment.times)
     free(segment.bad)
+    free(segment.aborted)
     free(segment)
 
 

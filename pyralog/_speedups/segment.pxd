@@ -3,14 +3,13 @@
 # What a plane needs is all to be had from here; the parts live in logstate, segfile, locate and truncate.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
-from pyralog._speedups.batch cimport BatchInfo
 from pyralog._speedups.fileops cimport FileOps, Files
 from pyralog._speedups.locate cimport log_locate, log_locate_time
 from pyralog._speedups.logstate cimport (
     LOG_COLD, LOG_FILE_MODE, LOG_MARKS, LOG_OK, LOG_OUT_OF_RANGE, LOG_PATH_SIZE,
     BadRange, BatchRef, IndexDelta, Log, LogConfig, LogMark, LogSlice, Segment,
 )
-from pyralog._speedups.producers cimport ProducerBatch, ProducerTable
+from pyralog._speedups.producers cimport ProducerTable
 from pyralog._speedups.segfile cimport (
     log_close_idle, log_index_delta, log_index_pending, log_index_written, log_trim,
     segment_acquire, segment_path, segment_release,
@@ -25,8 +24,6 @@ cdef int log_append(Log* log, const BatchRef* batches, int n, int64_t now_ms) no
 cdef int log_roll(Log* log, int64_t now_ms) noexcept nogil
 # How many bytes from segment.size on the sync thread should fallocate for the active segment; 0 = none needed.
 cdef int64_t log_wants_prealloc(const Log* log) noexcept nogil
-# What the producer table wants to know of a batch.
-cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nogil
 
 # For recovery alone.
 cdef int segment_index(Log* log, Segment* segment, int64_t base_offset, int64_t position, int64_t size, int64_t max_timestamp,

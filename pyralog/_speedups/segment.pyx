@@ -10,11 +10,12 @@ from pyralog._speedups.batch cimport BATCH_HEADER, BatchInfo, batch_peek
 from pyralog._speedups.fileops cimport Files, iovec
 from pyralog._speedups.index cimport index_append, index_count
 from pyralog._speedups.producers cimport (
-    ProducerBatch, dump_of, producers_append, producers_free, producers_load, producers_new, states_of,
+    AbortedTxn, dump_of, producers_free, producers_load, producers_new, producers_replay, states_of, transactions_of,
 )
 from pyralog._speedups.segfile cimport (
     active_of, finish_times, log_attach, segment_free, segment_new, segment_open, unmark,
 )
+from pyralog._speedups.txnindex cimport aborted_of, txn_index_append, txn_index_sync
 
 cdef enum:
     IOV_AT_ONCE = 256
@@ -251,6 +252,14 @@ cdef class PartitionLog:
         """(producer id, epoch, last sequence, last timestamp) of each producer."""
         return states_of(self.producers)
 
+    def transactions(self) -> list:
+        """(producer id, coordinator epoch of its last marker, first offset of its open transaction) of each producer."""
+        return transactions_of(self.producers)
+
+    def aborted(self, int64_t start, int64_t end) -> list:
+        """(producer id, first, last, last stable offset) of aborted transactions in [start, end), by first offset."""
+        return aborted_of(self.mine(), start, end)
+
     def producer_snapshot(self) -> bytes:
         return dump_of(self.producers, self.log.leo)
 
@@ -280,7 +289,7 @@ cdef class PartitionLog:
                         result = log_roll(log, now_ms)
                 check(result, self.directory)
                 for i in range(done, done + fit if idempotent else done):
-                    remember(self.producers, batches[i], now_ms)
+                    remember(log, self.producers, batches[i], now_ms)
                 done += fit
         finally:
             free(refs)
@@ -371,6 +380,8 @@ cdef class PartitionLog:
                 result = segment_open(log, segment, 0)
                 if result >= 0:
                     result = log.ops.fdatasync(log.ops.ctx, segment.fd)
+                if result >= 0:
+                    result = txn_index_sync(log, segment)
                 if result < 0:
                     break
             if result >= 0 and log.dir_dirty:
@@ -479,22 +490,12 @@ cdef int fill_ref(bytes batch, BatchRef* out) except -1:
     return 0
 
 
-cdef int remember(ProducerTable* table, bytes batch, int64_t now_ms) except -1:
+cdef int remember(Log* log, ProducerTable* table, bytes batch, int64_t now_ms) except -1:
     cdef BatchInfo info
-    cdef ProducerBatch entry
+    cdef AbortedTxn aborted
+    cdef int result
     batch_peek(batch, len(batch), &info)
-    if info.producer_id >= 0:
-        batch_producer(&info, &entry)
-        if producers_append(table, &entry, now_ms) != 0:
-            raise MemoryError
-    return 0
-
-
-cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nogil:
-    out.producer_id = info.producer_id
-    out.producer_epoch = info.producer_epoch
-    out.first_sequence = info.base_sequence
-    out.last_sequence = <int32_t>((<int64_t>info.base_sequence + info.last_offset_delta) & 0x7fffffff)
-    out.base_offset = info.base_offset
-    out.last_offset = info.base_offset + info.last_offset_delta
-    out.timestamp = info.max_timestamp
+    result = producers_replay(table, batch, &info, now_ms, &aborted)
+    if result > 0:
+        result = txn_index_append(log, active_of(log), &aborted, 1)
+    return check(result, log.directory)

@@ -13,6 +13,7 @@ from pyralog._speedups.logstate cimport LOG_FILE_MODE, LOG_PATH_SIZE, Log, Segme
 from pyralog._speedups.segfile cimport (
     active_of, forget, keep_from, need_index, segment_free, segment_new, segment_open, segment_path, unmark,
 )
+from pyralog._speedups.txnindex cimport txn_index_cut
 
 
 cdef int64_t log_set_start(Log* log, int64_t offset, Segment** detached, int64_t capacity) noexcept nogil:
@@ -36,9 +37,10 @@ cdef int remove_files(Log* log, const Segment* segment) noexcept nogil:
     cdef char path[LOG_PATH_SIZE]
     cdef int result, worst = 0
     cdef int i
-    for i in range(3):
+    cdef const char** suffixes = [".log", ".index", ".timeindex", ".txnindex"]
+    for i in range(4):
         # The log goes first: an index without it is a stray that recovery removes.
-        result = segment_path(log, segment, ".log" if i == 0 else (".index" if i == 1 else ".timeindex"), path, LOG_PATH_SIZE)
+        result = segment_path(log, segment, suffixes[i], path, LOG_PATH_SIZE)
         if result >= 0:
             result = log.ops.unlink(log.ops.ctx, path)
         if result < 0 and result != -ENOENT:
@@ -70,6 +72,8 @@ cdef int cut_segment(Log* log, Segment* segment, int64_t position, int64_t next_
     if need_index(log, segment, segment.times, ".timeindex") < 0:
         index_cut(segment.times, 0)
     result = cut_index_files(log, segment, position, next_offset)
+    if result == 0:
+        result = txn_index_cut(log, segment, next_offset)
     if result == 0:
         result = log.ops.ftruncate(log.ops.ctx, segment.fd, position)
     if result == 0:

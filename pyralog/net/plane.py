@@ -28,7 +28,10 @@ ANONYMOUS = "User:ANONYMOUS"
 PERMIT_READ, PERMIT_WRITE, DENY_READ, DENY_WRITE = 1, 2, 4, 8
 
 # Why the plane forwarded a request (Forwarded.reason); the values of state.pxd.
-FORWARD_API, FORWARD_TOPIC, FORWARD_RECORDS = 0, 1, 2
+FORWARD_API, FORWARD_TOPIC, FORWARD_RECORDS, FORWARD_TRANSACTION = 0, 1, 2, 3
+
+# Producers whose last marker is remembered, per plane (see Plane.verification).
+MAX_MARKERS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,23 @@ class SegmentInfo(NamedTuple):
 
 
 class ProducerInfo(NamedTuple):
-    """One idempotent producer of a partition."""
+    """One idempotent producer of a partition; -1 = no marker yet, no open transaction."""
 
     producer_id: int
     epoch: int
     last_sequence: int
     last_timestamp: int
+    coordinator_epoch: int = -1
+    txn_start_offset: int = -1
+
+
+class AbortedTransaction(NamedTuple):
+    """One entry of a transaction index (KIP-98); `last_offset` is that of its marker."""
+
+    producer_id: int
+    first_offset: int
+    last_offset: int
+    last_stable: int
 
 
 class ConnectionInfo(NamedTuple):
@@ -149,6 +163,10 @@ class Plane:
         self._frames: dict[int, bytes] = {}
         self._principals: dict[str, int] = {ANONYMOUS: 0}
         self._principal_names = [ANONYMOUS]
+        # Numbers of the last markers by partition and producer; those of forgotten ones are not above the last field.
+        self._marker_number = 0
+        self._markers: dict[tuple[TopicPartition, int], int] = {}
+        self._forgotten_marker = 0
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -328,7 +346,13 @@ class Plane:
         """The idempotent producers that the partition remembers."""
         cookie, future = self._wait()
         self.engine.producers(self.handle(tp), cookie)
-        return [ProducerInfo(*row) for row in struct.iter_unpack("4q", (await future)[1])]
+        return [ProducerInfo(*row) for row in struct.iter_unpack("6q", (await future)[1])]
+
+    async def aborted(self, tp: TopicPartition, start: int, end: int) -> list[AbortedTransaction]:
+        """Aborted transactions with records in [start, end), by first offset."""
+        cookie, future = self._wait()
+        self.engine.aborted(self.handle(tp), start, end, cookie)
+        return [AbortedTransaction(*row) for row in struct.iter_unpack("4q", (await future)[1])]
 
     async def expire_producers(self, tp: TopicPartition, not_after_ms: int) -> int:
         """Forget producers whose last batch is older; returns how many."""
@@ -359,6 +383,49 @@ class Plane:
         cookie = next(self._cookies)
         self._callbacks[cookie] = done
         self.engine.append(handle, batch, cookie)
+
+    # --- transactions ---
+
+    def start_marker(
+        self,
+        tp: TopicPartition,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        timestamp_ms: int,
+    ) -> asyncio.Future[tuple[int, bytes]]:
+        """End the producer's transaction in a partition; what is issued first is appended first. The first of the
+        result is the marker's offset. KafkaError: INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED.
+
+        A marker for a producer without a transaction is appended all the same. Its epoch becomes the producer's.
+        """
+        handle = self.handle(tp)
+        cookie, future = self._wait()
+        self._marker_number += 1
+        self._markers.pop((tp, producer_id), None)
+        self._markers[tp, producer_id] = self._marker_number
+        if len(self._markers) > MAX_MARKERS:
+            self._forgotten_marker = self._markers.pop(next(iter(self._markers)))
+        self.engine.write_marker(handle, producer_id, producer_epoch, coordinator_epoch, commit, timestamp_ms, cookie)
+        return future
+
+    def verification(self, tp: TopicPartition, producer_id: int) -> int:
+        """A guard for verify_transaction: take it before the coordinator is asked."""
+        return self._marker_number
+
+    def verify_transaction(
+        self, tp: TopicPartition, producer_id: int, epoch: int, guard: int, *, principal: str
+    ) -> bool:
+        """The coordinator has this partition in the producer's transaction: batches of it may come (KIP-890).
+
+        False when a marker of the producer was issued since the guard was taken: it may have ended that transaction.
+        """
+        if self._markers.get((tp, producer_id), self._forgotten_marker) > guard:
+            return False
+        self.engine.verify_transaction(self.handle(tp), producer_id, epoch, self.principal_id(principal))
+        return True
 
     def traffic(self, tp: TopicPartition) -> tuple[int, int, int, int, int, int]:
         """(bytes in, bytes out, records in, batches in, producers, records out) since the partition was added."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pyralog.model import TopicPartition
 
-LOG, INDEX, TIMEINDEX, SNAPSHOT = ".log", ".index", ".timeindex", ".snapshot"
-SEGMENT_SUFFIXES = (LOG, INDEX, TIMEINDEX, SNAPSHOT)
+LOG, INDEX, TIMEINDEX, SNAPSHOT, TXNINDEX = ".log", ".index", ".timeindex", ".snapshot", ".txnindex"
+SEGMENT_SUFFIXES = (LOG, INDEX, TIMEINDEX, SNAPSHOT, TXNINDEX)
 DELETED = ".deleted"  # a segment file waiting for file.delete.delay.ms
 TEMPORARY = ".tmp"  # written, synced, then renamed
 QUARANTINE = ".quarantine"  # bytes that could not be read; kept for the operator
@@ -22,7 +22,7 @@ EPOCHS_FILE = "leader-epoch-checkpoint"
 RECOVERY_POINTS_FILE = "recovery-point-offset-checkpoint"
 LOG_STARTS_FILE = "log-start-offset-checkpoint"
 
-_SEGMENT = re.compile(r"(\d{20})(\.log|\.index|\.timeindex|\.snapshot)")
+_SEGMENT = re.compile(r"(\d{20})(\.log|\.index|\.timeindex|\.snapshot|\.txnindex)")
 _PARTITION = re.compile(r"([a-zA-Z0-9._-]{1,249})-(\d{1,10})")
 _RETIRED = re.compile(r".+\.[0-9a-f]{32}(-delete|-stray)")
 

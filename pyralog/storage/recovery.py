@@ -27,6 +27,7 @@ from pyralog.storage.names import (
     SNAPSHOT,
     TEMPORARY,
     TIMEINDEX,
+    TXNINDEX,
     parse_segment,
     segment_name,
 )
@@ -224,6 +225,17 @@ class _Opening:
         whole = recover.attach(self.log, self.bases[i], next_offset, size, *entries)
         if clean and not last and (missing or torn or not whole):
             self._rebuild(i)
+        self._attach_aborted(i)
+
+    def _attach_aborted(self, i: int) -> None:
+        """The aborted transactions that end in a segment: from their index, or from the records where it is damaged."""
+        size = self._size(i, TXNINDEX)
+        if size == 0 or recover.load_aborted(self.log, i, size):
+            return
+        self.report.rebuilt.append(segment_name(self.bases[i], TXNINDEX))
+        recover.cut_aborted(self.log, i, -1)
+        scan.replay_producers(self.log, 0, self._limit(i), self.now_ms, aborted_of=i)
+        recover.clear_producers(self.log)
 
     def _wants_entries(self, i: int, size: int) -> bool:
         """Whether a batch begins so far behind the start of the file that the index must have an entry."""
@@ -295,6 +307,7 @@ class _Opening:
         for i in range(first, len(self.bases)):
             recover.rewind(self.log, i, recovery_point if i == first else -1)
             recover.cut_indexes(self.log, i)
+            recover.cut_aborted(self.log, i, self.log.segments()[i][1])
         return self.log.segments()[first][1]
 
     def _scan(self, first: int, recovery_point: int, prefix_from: int, covered: int) -> None:

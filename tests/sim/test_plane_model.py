@@ -240,7 +240,7 @@ class Run:
 
     def producers(self, key) -> dict[int, tuple[int, int, int]]:
         _, data = self.rig.done("producers", self.rig.partitions[key])
-        return {id: (epoch, last, at) for id, epoch, last, at in struct.iter_unpack("4q", data)}
+        return {id: (epoch, last, at) for id, epoch, last, at, _, _ in struct.iter_unpack("6q", data)}
 
     def expire(self) -> None:
         """Waiting fetches run out of time, as they do when the plane drains."""

@@ -148,9 +148,9 @@ REFUSED = {
     "control": (patched(batch(), ATTRIBUTES, ">h", 0x20), 87),
     "codec 5": (patched(batch(), ATTRIBUTES, ">h", 5), 87),
     "codec 7": (patched(batch(), ATTRIBUTES, ">h", 7), 87),
-    "transactional without transaction": (
+    "transactional without transactional id": (
         patched(batch(producer_id=5, epoch=0, sequence=0), ATTRIBUTES, ">h", 0x10),
-        48,
+        53,
     ),
     "producer without sequence": (batch(producer_id=5, epoch=0, sequence=-1), 87),
     "producer without epoch": (batch(producer_id=5, epoch=-1, sequence=0), 87),
@@ -395,7 +395,7 @@ def test_producers_are_listed_and_expire(rig):
     import struct
 
     assert count == 5
-    assert sorted(struct.iter_unpack("4q", data)) == [(pid, pid, 11, 901) for pid in range(5)]
+    assert sorted(struct.iter_unpack("6q", data)) == [(pid, pid, 11, 901, -1, -1) for pid in range(5)]
     assert rig.done("expire_producers", rig.handle(), int(time.time() * 1000) + 10_000)[0] == 5
     assert rig.done("producers", rig.handle()) == (0, b"")
     assert client.error_of(sequenced(500, pid=1, epoch=0)) == 0

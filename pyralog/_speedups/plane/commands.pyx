@@ -4,7 +4,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
-from pyralog._speedups.batch cimport BatchInfo, batch_assign, batch_crc_ok, batch_parse
+from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, BatchInfo, batch_assign, batch_crc_ok, batch_parse
 from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
 from pyralog._speedups.plane.commit cimport retire, roll, write_dirty
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
@@ -14,16 +14,20 @@ from pyralog._speedups.plane.partition cimport (
 from pyralog._speedups.plane.reader cimport run_parked, serve_frame
 from pyralog._speedups.plane.ring cimport free_command, post_event, take_commands
 from pyralog._speedups.plane.cycle cimport LISTENER_TAG
+from pyralog._speedups.plane.transactions cimport list_aborted, txn_stabilize, verify, write_marker
 from pyralog._speedups.plane.state cimport (
-    CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME,
-    CMD_LOG_START, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
-    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC,
+    CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME,
+    CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
+    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
     E_CORRUPT_MESSAGE, E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
     EVENT_DETACHED, EVENT_DONE,
     Command, Connection, Engine, Partition, Settings, StaticAnswer, Topic,
 )
 from pyralog._speedups.plane.waiters cimport NOBODY, partition_fail_waiters, partition_unused, partition_wake_all
-from pyralog._speedups.producers cimport ProducerState, producers_count, producers_expire, producers_states
+from pyralog._speedups.producers cimport (
+    AbortedTxn, ProducerBatch, ProducerState, batch_producer, producers_append, producers_check_epoch, producers_count, producers_expire,
+    producers_states,
+)
 from pyralog._speedups.segment cimport (
     BatchRef, LogConfig, LogSlice, Segment, log_locate_time, log_set_start, segment_release,
 )
@@ -105,6 +109,7 @@ cdef void move_start(Engine* e, Command* command) noexcept nogil:
             segment_release(p.log, detached[i])
         if n > 0:
             post_event(e, EVENT_DETACHED, p, 0, <const uint8_t*>bases, n * 8, 0, 0, 0)
+    txn_stabilize(p)
     done(e, command, p.log.start, NULL, 0)
 
 
@@ -146,24 +151,38 @@ cdef void locate_time(Engine* e, Command* command) noexcept nogil:
 
 
 cdef void list_producers(Engine* e, Command* command) noexcept nogil:
-    """Four int64 each: producer id, epoch, last sequence, last timestamp."""
+    """Six int64 each: producer id, epoch, last sequence, last timestamp, coordinator epoch, start of its transaction."""
     cdef Partition* p = command.partition
     cdef int64_t n = producers_count(p.producers)
     cdef ProducerState* states = <ProducerState*>malloc((n + 1) * sizeof(ProducerState))
-    cdef int64_t* out = <int64_t*>malloc((n + 1) * 32)
+    cdef int64_t* out = <int64_t*>malloc((n + 1) * 48)
     cdef int64_t i
     if states == NULL or out == NULL:
         done(e, command, -E_KAFKA_STORAGE_ERROR, NULL, 0)
     else:
         n = producers_states(p.producers, states, n)
         for i in range(n):
-            out[i * 4] = states[i].producer_id
-            out[i * 4 + 1] = states[i].producer_epoch
-            out[i * 4 + 2] = states[i].last_sequence
-            out[i * 4 + 3] = states[i].last_timestamp
-        done(e, command, n, out, n * 32)
+            out[i * 6] = states[i].producer_id
+            out[i * 6 + 1] = states[i].producer_epoch
+            out[i * 6 + 2] = states[i].last_sequence
+            out[i * 6 + 3] = states[i].last_timestamp
+            out[i * 6 + 4] = states[i].coordinator_epoch
+            out[i * 6 + 5] = states[i].txn_first
+        done(e, command, n, out, n * 48)
     free(states)
     free(out)
+
+
+cdef int coordinator_batch(Engine* e, Partition* p, BatchInfo* info) noexcept nogil:
+    """What the group coordinator writes for a producer, offsets of its transaction: no sequence counts, only the epoch."""
+    cdef ProducerBatch batch
+    cdef int rc = producers_check_epoch(p.producers, info.producer_id, info.producer_epoch)
+    if rc != 0 or info.attributes & ATTR_TRANSACTIONAL == 0:
+        return rc
+    info.base_offset = p.next_offset
+    batch_producer(info, &batch)
+    batch.at_bytes = p.taken_bytes
+    return 0 if producers_append(p.producers, &batch, e.now_ms) == 0 else E_KAFKA_STORAGE_ERROR
 
 
 cdef int append_batch(Engine* e, Command* command) noexcept nogil:
@@ -171,6 +190,7 @@ cdef int append_batch(Engine* e, Command* command) noexcept nogil:
     cdef Partition* p = command.partition
     cdef BatchInfo info
     cdef BatchRef ref
+    cdef int rc
     if not p.leading:
         return E_NOT_LEADER_OR_FOLLOWER
     if e.failed or p.failed:
@@ -184,6 +204,10 @@ cdef int append_batch(Engine* e, Command* command) noexcept nogil:
     ref.max_timestamp = info.max_timestamp
     ref.max_timestamp_offset = ref.last_offset
     batch_assign(command.data, ref.base_offset, p.leader_epoch)
+    if info.producer_id >= 0 and info.attributes & ATTR_CONTROL == 0:
+        rc = coordinator_batch(e, p, &info)
+        if rc != 0:
+            return rc
     if partition_answer(e, p, NOBODY, 0, ref.base_offset, <int64_t>command.cookie, ref.last_offset + 1) < 0:
         return E_KAFKA_STORAGE_ERROR
     if partition_enqueue(e, p, &ref) < 0:
@@ -313,6 +337,7 @@ cdef void drain(Engine* e, Command* command) noexcept nogil:
 cdef void apply(Engine* e, Command* command) noexcept nogil:
     cdef Connection* c
     cdef int32_t kind = command.kind
+    cdef int rc
     if kind == CMD_REPLY:
         reply(e, command)
     elif kind == CMD_RESUBMIT:
@@ -339,6 +364,18 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
         locate_time(e, command)
     elif kind == CMD_PRODUCERS:
         list_producers(e, command)
+    elif kind == CMD_MARKER:
+        rc = write_marker(e, command)
+        if rc != 0:
+            done(e, command, -rc, NULL, 0)
+        else:
+            e.buffered_bytes += command.size
+            retire(e, command.data, command.size)
+            command.data = NULL
+    elif kind == CMD_VERIFY:
+        verify(e, command)
+    elif kind == CMD_ABORTED:
+        done(e, command, list_aborted(e, command), e.aborted.entries, e.aborted.n * sizeof(AbortedTxn))
     elif kind == CMD_EXPIRE:
         done(e, command, producers_expire(command.partition.producers, command.a), NULL, 0)
     elif kind == CMD_ROLL:

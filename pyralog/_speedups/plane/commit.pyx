@@ -12,6 +12,7 @@ from pyralog._speedups.plane.state cimport (
     Engine, Job, Partition,
 )
 from pyralog._speedups.plane.sync cimport job_new, sync_if_due
+from pyralog._speedups.plane.transactions cimport txn_note_aborts, txn_stabilize
 from pyralog._speedups.plane.waiters cimport (
     NOBODY, engine_fail, partition_await, partition_unused, partition_wake, settle, waits_for_sync,
 )
@@ -113,6 +114,8 @@ cdef int write_pending(Engine* e, Partition* p) noexcept nogil:
             starved = True  # nothing was written: make room and try once more
             close_idle(e, e.now_ms)
             continue
+        if rc == 0 and fit > 0 and p.n_aborts > 0:
+            rc = txn_note_aborts(p)
         if rc < 0:
             return rc
         if fit == 0:
@@ -164,7 +167,7 @@ cdef void written(Engine* e, Partition* p, int64_t size, int64_t records) noexce
         else:
             settle(e, &p.answers[i], 0)
     note_unsynced(e, p, size, records)
-    partition_wake(e, p, size)
+    partition_wake(e, p, size, txn_stabilize(p))
     if active.size + p.pending[p.n_pending - 1].size > p.log.config.segment_bytes:
         # Another batch like the last would not fit: roll now, while the producer table and the log end agree.
         rc = roll(e, p)
@@ -200,6 +203,8 @@ cdef void flush_partition(Engine* e, Partition* p) noexcept nogil:
             settle(e, &p.answers[i], E_KAFKA_STORAGE_ERROR)
         p.next_offset = p.log.leo
         p.hw = p.log.leo
+        p.n_aborts = 0
+        txn_stabilize(p)
     else:
         written(e, p, size, records)
     p.n_pending = 0

@@ -129,6 +129,7 @@ cdef void engine_free(Engine* e) noexcept nogil:
     free(e.dirty)
     free(e.unsynced)
     free(e.plan)
+    free(e.aborted.entries)
     rings_free(e)
     if e.epoll >= 0:
         close(e.epoll)

@@ -1,7 +1,9 @@
 """The engine as Python sees it: commands in, events out, and three ways to drive it (thread, cycle, feed/take_output)."""
 
+import struct
+
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -17,14 +19,17 @@ from pyralog._speedups.plane.ring cimport (
     clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work,
 )
 from pyralog._speedups.plane.state cimport (
-    CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME, CMD_LOG_START,
-    CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
-    CMD_SETTINGS, CMD_STATIC,
+    CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME, CMD_LOG_START,
+    CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
+    CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
     ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
     Command, Connection, Engine, Event, FileChunk, Histogram, Partition, Settings,
 )
+from pyralog._speedups.plane.transactions cimport txn_open
 from pyralog._speedups.producers cimport producers_count
 from pyralog._speedups.segment cimport LogConfig, PartitionLog
+
+MARKER = struct.Struct(">hi?")
 
 
 class EventKind:
@@ -53,7 +58,7 @@ cdef class PartitionHandle:
 
     def snapshot(self):
         """(leader epoch, log start, high watermark, last stable offset, log end, synced, size in bytes, failed)."""
-        return (self.p.leader_epoch, self.p.log.start, self.p.hw, self.p.hw, self.p.log.leo, self.p.log.synced,
+        return (self.p.leader_epoch, self.p.log.start, self.p.hw, self.p.lso, self.p.log.leo, self.p.log.synced,
                 self.p.log.size, bool(self.p.failed))
 
     def traffic(self):
@@ -315,6 +320,7 @@ cdef class PlaneEngine:
         p.leading = True
         p.hw = log.log.leo
         p.next_offset = log.log.leo
+        txn_open(p)
         fill_settings(&p.settings, &log.log.config, settings)
         handle.p = p
         handle.log = log
@@ -363,6 +369,21 @@ cdef class PlaneEngine:
 
     def append(self, PartitionHandle handle not None, bytes batch not None, uint64_t cookie):
         self.push(CMD_APPEND, handle.p, 0, batch, 0, 0, cookie)
+
+    def write_marker(self, PartitionHandle handle not None, int64_t producer_id, int16_t producer_epoch,
+                     int32_t coordinator_epoch, bint commit, int64_t timestamp, uint64_t cookie):
+        """Ends the producer's transaction; DONE with the offset of the marker."""
+        self.push(CMD_MARKER, handle.p, 0, MARKER.pack(producer_epoch, coordinator_epoch, commit), producer_id, timestamp,
+                  cookie)
+
+    def verify_transaction(self, PartitionHandle handle not None, int64_t producer_id, int16_t producer_epoch,
+                           uint32_t principal):
+        """The coordinator has this partition in the producer's transaction: its batches may come, from this principal."""
+        self.push(CMD_VERIFY, handle.p, principal, None, producer_id, producer_epoch, 0)
+
+    def aborted(self, PartitionHandle handle not None, int64_t start, int64_t end, uint64_t cookie):
+        """DONE with four int64 each: producer id, first, last, last stable offset of what was aborted in [start, end)."""
+        self.push(CMD_ABORTED, handle.p, 0, None, start, end, cookie)
 
     def permit(self, uint32_t principal, bytes topic not None, int64_t bits):
         self.push(CMD_PERMIT, NULL, principal, topic, bits, 0, 0)

@@ -1,4 +1,4 @@
-"""Fetch (versions 4-18): whole batches below the high watermark, long polls, uncached pages warmed by the cold thread first."""
+"""Fetch (versions 4-18): whole batches below the high watermark or last stable offset, long polls, uncached pages warmed by the cold thread first."""
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
@@ -7,7 +7,7 @@ from pyralog._speedups.plane.commit cimport write_dirty
 from pyralog._speedups.plane.connection cimport park
 from pyralog._speedups.plane.fetch_answer cimport answer
 from pyralog._speedups.plane.fetch_request cimport (
-    INCREMENTAL, TOPIC_ID_FROM, Item, Plan, items_of_session, open_session, read_request,
+    INCREMENTAL, READ_COMMITTED, TOPIC_ID_FROM, Item, Plan, items_of_session, open_session, read_request,
 )
 from pyralog._speedups.plane.frame cimport FORWARD, MALFORMED, SERVED, Request
 from pyralog._speedups.plane.gate cimport deadline_set
@@ -63,6 +63,7 @@ cdef int16_t admit(Engine* e, Connection* c, Request* r, const Plan* plan, Item*
     if not item.p.leading or plan.replica_id >= 0:      # followers fetch on the peer port
         return E_NOT_LEADER_OR_FOLLOWER
     item.hw = item.p.hw
+    item.lso = item.p.lso
     item.start = item.p.log.start
     if item.leader_epoch >= 0 and item.leader_epoch < item.p.leader_epoch:
         return E_FENCED_LEADER_EPOCH
@@ -82,7 +83,7 @@ cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogi
         if item.offset < item.p.log.start or item.offset > item.p.log.leo:
             item.error = E_OFFSET_OUT_OF_RANGE
         return
-    rc = log_locate(item.p.log, item.offset, item.p.hw, room if room > 0 else 0, plan.bytes == 0, blocking, &item.slice)
+    rc = log_locate(item.p.log, item.offset, item.lso if plan.isolation == READ_COMMITTED else item.hw, room if room > 0 else 0, plan.bytes == 0, blocking, &item.slice)
     if rc == LOG_OUT_OF_RANGE:
         item.error = E_OFFSET_OUT_OF_RANGE
     elif rc == -EBADMSG:
@@ -118,6 +119,7 @@ cdef void search(Engine* e, Connection* c, Request* r, Plan* plan, bint blocking
         item = &plan.items[i]
         item.p = NULL
         item.hw = -1
+        item.lso = -1
         item.start = -1
         item.slice.segment = NULL
         item.slice.length = 0
@@ -173,6 +175,7 @@ cdef int wait_for_records(Engine* e, Connection* c, Request* r, Plan* plan) noex
         return MALFORMED
     c.parked.deadline_ms = deadline
     c.parked.needed = plan.min_bytes - plan.bytes
+    c.parked.committed = plan.isolation == READ_COMMITTED
     c.parked.session_id = plan.session.id if plan.session != NULL else 0
     for i in range(plan.n_items):
         if plan.items[i].p != NULL and partition_poll(plan.items[i].p, e, c.index, c.parked.sequence) < 0:

@@ -6,18 +6,20 @@ from pyralog._speedups.plane.buffers cimport (
     buffer_reserve, put_count, put_i16, put_i32, put_i64, put_raw, put_string, put_uvarint,
 )
 from pyralog._speedups.plane.connection cimport output_file
-from pyralog._speedups.plane.fetch_request cimport INCREMENTAL, TOPIC_ID_FROM, Item, Plan
+from pyralog._speedups.plane.fetch_request cimport INCREMENTAL, READ_COMMITTED, TOPIC_ID_FROM, Item, Plan
 from pyralog._speedups.plane.frame cimport MALFORMED, SERVED, Request, response_begin, response_end
 from pyralog._speedups.plane.gate cimport touch
 from pyralog._speedups.plane.ring cimport count_error, histogram_add, monotonic_ns
 from pyralog._speedups.plane.session cimport session_item
 from pyralog._speedups.plane.state cimport Connection, Engine, SessionItem
+from pyralog._speedups.txnindex cimport txn_index_collect
 
 cdef enum:
     COPIED_BYTES = 65536        # up to here a slice is read into the output, above it is sent from the file
     COPIED_AT_MOST = 1 << 20    # in the output of one connection; beyond it only the tiniest slices are copied
     TINY_BYTES = 4096
-    ITEM_ANSWER = 80            # bytes of one partition's answer without records, at most
+    ITEM_ANSWER = 80            # bytes of one partition's answer without records and aborted transactions, at most
+    ABORTED_ANSWER = 17
 
 
 cdef bint worth_telling(Plan* plan, Item* item) noexcept nogil:
@@ -68,6 +70,26 @@ cdef int64_t put_records(Engine* e, Connection* c, Request* r, Item* item) noexc
     return n if output_file(e, c, item.p, item.slice.segment, item.slice.position, n) == 0 else -1
 
 
+cdef int put_aborted(Engine* e, Connection* c, Request* r, Plan* plan, Item* item) noexcept nogil:
+    """Which transactions with records in the slice were aborted, by first offset (trap 11); null for read_uncommitted."""
+    cdef int64_t i
+    if plan.isolation != READ_COMMITTED:
+        put_count(&c.output, -1, r.flexible)
+        return 0
+    e.aborted.n = 0
+    if item.slice.length > 0 and txn_index_collect(item.p.log, item.offset, item.slice.next_offset, &e.aborted) < 0:
+        return -1
+    if buffer_reserve(&c.output, ITEM_ANSWER + e.aborted.n * ABORTED_ANSWER) < 0:
+        return -1
+    put_count(&c.output, e.aborted.n, r.flexible)
+    for i in range(e.aborted.n):
+        put_i64(&c.output, e.aborted.entries[i].producer_id)
+        put_i64(&c.output, e.aborted.entries[i].first_offset)
+        if r.flexible:
+            put_uvarint(&c.output, 0)
+    return 0
+
+
 cdef int64_t put_item(Engine* e, Connection* c, Request* r, Plan* plan, Item* item) noexcept nogil:
     cdef int64_t sent
     if buffer_reserve(&c.output, ITEM_ANSWER) < 0:
@@ -75,10 +97,11 @@ cdef int64_t put_item(Engine* e, Connection* c, Request* r, Plan* plan, Item* it
     put_i32(&c.output, item.partition)
     put_i16(&c.output, item.error)
     put_i64(&c.output, item.hw)
-    put_i64(&c.output, item.hw)                 # last stable offset: no transaction is open
+    put_i64(&c.output, item.lso)
     if r.version >= 5:
         put_i64(&c.output, item.start)
-    put_count(&c.output, 0 if plan.isolation == 1 else -1, r.flexible)     # aborted transactions
+    if put_aborted(e, c, r, plan, item) < 0:
+        return -1
     if r.version >= 11:
         put_i32(&c.output, -1)                  # preferred read replica
     sent = put_records(e, c, r, item)

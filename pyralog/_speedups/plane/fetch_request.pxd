@@ -9,6 +9,8 @@ from pyralog._speedups.segment cimport LogSlice
 cdef enum:
     TOPIC_ID_FROM = 13
 
+    READ_COMMITTED = 1          # Plan.isolation
+
     # Plan.mode
     SESSIONLESS = 0
     FULL = 1                    # a session begins with this answer
@@ -26,6 +28,7 @@ ctypedef struct Item:           # one partition of this fetch, and its outcome
     Partition* p
     int16_t error
     int64_t hw
+    int64_t lso
     int64_t start
     LogSlice slice
 

@@ -17,6 +17,7 @@ ctypedef struct Request:        # one frame without its length, header read
     bint flexible
     bint final                  # Python has seen it: what is unknown now is answered so
     int32_t reason
+    int16_t refused             # error code for every partition of a produce, found while it was looked through
     Cursor body
 
 cdef int request_open(Request* r, uint8_t* frame, int64_t size) noexcept nogil

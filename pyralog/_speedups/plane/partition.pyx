@@ -198,6 +198,8 @@ cdef void partition_free(Partition* p) noexcept nogil:
     free(p.answers)
     free(p.waiters)
     free(p.polls)
+    free(p.aborts)
+    free(p.attempts)
     free(p)
 
 
@@ -220,6 +222,7 @@ cdef int partition_enqueue(Engine* e, Partition* p, const BatchRef* ref) noexcep
     p.pending[p.n_pending] = ref[0]
     p.n_pending += 1
     p.next_offset = ref.last_offset + 1
+    p.taken_bytes += ref.size
     return 0
 
 

@@ -23,13 +23,16 @@ from pyralog._speedups.plane.ring cimport count_error, histogram_add
 from pyralog._speedups.plane.state cimport (
     DENY_WRITE, E_CORRUPT_MESSAGE, E_INVALID_RECORD, E_INVALID_REQUEST, E_INVALID_REQUIRED_ACKS, E_INVALID_TIMESTAMP,
     E_INVALID_TXN_STATE, E_KAFKA_STORAGE_ERROR, E_MESSAGE_TOO_LARGE, E_NONE, E_NOT_ENOUGH_REPLICAS,
-    E_NOT_LEADER_OR_FOLLOWER, E_TOPIC_AUTHORIZATION_FAILED, E_UNKNOWN_TOPIC_ID, E_UNKNOWN_TOPIC_OR_PARTITION,
-    E_UNSUPPORTED_COMPRESSION_TYPE, FORWARD_RECORDS, FORWARD_TOPIC, PERMIT_WRITE,
+    E_NOT_LEADER_OR_FOLLOWER, E_OUT_OF_ORDER_SEQUENCE_NUMBER, E_TOPIC_AUTHORIZATION_FAILED,
+    E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, E_UNKNOWN_TOPIC_ID, E_UNKNOWN_TOPIC_OR_PARTITION,
+    E_UNSUPPORTED_COMPRESSION_TYPE, FORWARD_RECORDS, FORWARD_TOPIC, FORWARD_TRANSACTION, PERMIT_WRITE,
     Connection, Engine, Partition, Topic,
 )
+from pyralog._speedups.plane.transactions cimport txn_begun, txn_known
 from pyralog._speedups.plane.waiters cimport partition_await, waits_for_sync
 from pyralog._speedups.producers cimport (
-    PRODUCER_DUPLICATE, PRODUCER_NEW, ProducerBatch, ProducerVerdict, producers_append, producers_check,
+    PRODUCER_DUPLICATE, PRODUCER_NEW, ProducerBatch, ProducerVerdict, batch_producer, producers_append, producers_check,
+    producers_check_epoch, producers_knows,
 )
 from pyralog._speedups.records cimport RecordWalk, records_walk
 from pyralog._speedups.segment cimport BatchRef
@@ -37,6 +40,7 @@ from pyralog._speedups.segment cimport BatchRef
 cdef enum:
     ZSTD = 4
     ZSTD_FROM = 7               # Produce version
+    SECOND_FROM = 12            # a client that speaks transactions of the second version
     TOPIC_ID_FROM = 13
     PARTITION_ANSWER = 64       # bytes of one partition's answer, at most
     REFUSAL_SIZE = 2            # no batch is that short
@@ -56,13 +60,14 @@ ctypedef struct Outcome:        # of one partition
 
 
 ctypedef struct Head:
+    bint transactional          # it names a transactional id
     int16_t acks
     int64_t n_topics
 
 
 cdef Head read_head(Request* r, Cursor* body) noexcept nogil:
     cdef Head head
-    read_string(body, r.flexible)       # transactional id
+    head.transactional = read_string(body, r.flexible).data != NULL
     head.acks = read_i16(body)
     read_i32(body)                      # timeout: nothing waits for other replicas here
     head.n_topics = read_count(body, r.flexible, SMALLEST_TOPIC)
@@ -96,6 +101,26 @@ cdef bint needs_python(Engine* e, Partition* p, Span records) noexcept nogil:
         not p.settings.append_time and p.settings.timestamp_before_max_ms < e.now_ms))
 
 
+cdef int transaction_verdict(Engine* e, Connection* c, Request* r, Partition* p, Span records, bint named) noexcept nogil:
+    """FORWARD when the coordinator has to be asked about the batch's transaction; else SERVED, with what is refused."""
+    cdef BatchInfo info
+    cdef ProducerBatch batch
+    cdef ProducerVerdict verdict
+    if p == NULL or records.data == NULL or batch_parse(records.data, records.size, &info) != 0:
+        return SERVED
+    if info.attributes & ATTR_TRANSACTIONAL == 0 or info.producer_id < 0:
+        return SERVED
+    if not named:
+        r.refused = E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED     # nobody can say whether its producer may write it
+        return SERVED
+    if txn_known(e, c, p, info.producer_id, info.producer_epoch):
+        return SERVED
+    batch_producer(&info, &batch)
+    if producers_check_epoch(p.producers, info.producer_id, info.producer_epoch) != 0:
+        return SERVED
+    return SERVED if producers_check(p.producers, &batch, &verdict) == PRODUCER_DUPLICATE else FORWARD
+
+
 cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
     """Walks the whole request before anything of it takes effect."""
     cdef Cursor body = r.body
@@ -110,6 +135,7 @@ cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
     cdef uint8_t permits
     cdef int64_t total = 0
     cdef int verdict = SERVED
+    r.refused = E_NONE
     for t in range(head.n_topics):
         topic = read_topic(e, r, &body, &name)
         n = read_count(&body, r.flexible, SMALLEST_PARTITION)
@@ -127,6 +153,10 @@ cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
                 skip_tags(&body)
             if body.bad:
                 return MALFORMED
+            if verdict == SERVED or r.reason == FORWARD_RECORDS:
+                if transaction_verdict(e, c, r, topic_partition(topic, index), records, head.transactional) == FORWARD:
+                    verdict = FORWARD
+                    r.reason = FORWARD_TRANSACTION
             if verdict == SERVED and needs_python(e, topic_partition(topic, index), records):
                 verdict = FORWARD
                 r.reason = FORWARD_RECORDS
@@ -189,27 +219,23 @@ cdef int check_batch(Engine* e, Partition* p, const Request* r, Span records, in
         return rc
     if info.attributes & ATTR_CODEC == ZSTD and r.version < ZSTD_FROM and not r.final:  # Python has checked what it was
         return E_UNSUPPORTED_COMPRESSION_TYPE
-    if info.attributes & ATTR_TRANSACTIONAL:
-        return E_INVALID_TXN_STATE      # no transaction can have been begun
+    if info.attributes & ATTR_TRANSACTIONAL and info.producer_id < 0:
+        return E_INVALID_RECORD
     if info.producer_id >= 0 and (info.base_sequence < 0 or info.producer_epoch < 0):
         return E_INVALID_RECORD
     return check_records(e, p, <uint8_t*>records.data, info)
 
 
-cdef int check_sequence(Engine* e, Partition* p, const BatchInfo* info, Outcome* out) noexcept nogil:
-    """Idempotence: 0 to go on, a Kafka error, or out.duplicate with the first answer's offset."""
+cdef int check_sequence(Engine* e, Connection* c, Partition* p, const Request* r, BatchInfo* info, Outcome* out) noexcept nogil:
+    """Idempotence and transactions: 0 to go on, a Kafka error, or out.duplicate with the first answer's offset."""
     cdef ProducerBatch batch
     cdef ProducerVerdict verdict
     cdef int rc
     if info.producer_id < 0:
         return E_NONE
-    batch.producer_id = info.producer_id
-    batch.producer_epoch = info.producer_epoch
-    batch.first_sequence = info.base_sequence
-    batch.last_sequence = <int32_t>((<int64_t>info.base_sequence + info.last_offset_delta) & 0x7FFFFFFF)
-    batch.base_offset = p.next_offset
-    batch.last_offset = p.next_offset + info.last_offset_delta
-    batch.timestamp = info.max_timestamp
+    info.base_offset = p.next_offset
+    batch_producer(info, &batch)
+    batch.at_bytes = p.taken_bytes
     rc = producers_check(p.producers, &batch, &verdict)
     if rc == PRODUCER_DUPLICATE:
         out.duplicate = True
@@ -218,10 +244,19 @@ cdef int check_sequence(Engine* e, Partition* p, const BatchInfo* info, Outcome*
         return E_NONE
     if rc != PRODUCER_NEW:
         return rc
-    return E_NONE if producers_append(p.producers, &batch, e.now_ms) == 0 else E_KAFKA_STORAGE_ERROR
+    if batch.transactional:
+        if r.version >= SECOND_FROM and batch.first_sequence != 0 and not producers_knows(p.producers, batch.producer_id):
+            return E_OUT_OF_ORDER_SEQUENCE_NUMBER
+        if not txn_known(e, c, p, batch.producer_id, batch.producer_epoch):
+            return E_INVALID_TXN_STATE
+    if producers_append(p.producers, &batch, e.now_ms) != 0:
+        return E_KAFKA_STORAGE_ERROR
+    if batch.transactional:
+        txn_begun(e, c, p, &batch)
+    return E_NONE
 
 
-cdef void append(Engine* e, Partition* p, const Request* r, Span records, int16_t acks, Outcome* out) noexcept nogil:
+cdef void append(Engine* e, Connection* c, Partition* p, const Request* r, Span records, int16_t acks, Outcome* out) noexcept nogil:
     """One partition's batch: checked, given its offsets, queued for the write at the cycle's end."""
     cdef BatchInfo info
     cdef BatchRef ref
@@ -239,7 +274,7 @@ cdef void append(Engine* e, Partition* p, const Request* r, Span records, int16_
         return
     rc = check_batch(e, p, r, records, acks, &info)
     if rc == 0:
-        rc = check_sequence(e, p, &info, out)
+        rc = check_sequence(e, c, p, r, &info, out)
     out.error = <int16_t>rc
     if rc != 0:
         return
@@ -402,9 +437,9 @@ cdef void serve_partition(Engine* e, Connection* c, Request* r, Topic* topic, Pa
     elif p == NULL or permits & PERMIT_WRITE == 0:
         out.error = E_UNKNOWN_TOPIC_OR_PARTITION
     else:
-        out.error = refusal(r, records)
+        out.error = r.refused if r.refused != E_NONE else refusal(r, records)
         if out.error == E_NONE:
-            append(e, p, r, records, acks, out)
+            append(e, c, p, r, records, acks, out)
 
 
 cdef int produce_serve(Engine* e, Connection* c, Request* r) noexcept nogil:

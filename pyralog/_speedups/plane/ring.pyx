@@ -1,6 +1,6 @@
 """Queues between the plane, Python and the sync and cold threads, and the work those two do."""
 
-from libc.errno cimport ENOMEM, errno
+from libc.errno cimport ENOENT, ENOMEM, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
@@ -267,10 +267,22 @@ cdef int run_warm(const FileOps* ops, Job* job) noexcept nogil:
     return 0
 
 
+cdef int run_sync_file(const FileOps* ops, const char* path) noexcept nogil:
+    cdef int rc
+    cdef int fd = ops.open(ops.ctx, path, O_WRONLY, 0)
+    if fd < 0:
+        return fd if fd != -ENOENT else 0
+    rc = ops.fdatasync(ops.ctx, fd)
+    ops.close(ops.ctx, fd)
+    return rc
+
+
 cdef void run_job(Engine* e, Job* job) noexcept nogil:
     cdef int64_t began = monotonic_ns()
     if job.kind == JOB_SYNC:
         job.result = e.ops.fdatasync(e.ops.ctx, job.fd)
+        if job.result == 0 and job.path[JOB_PATH] != 0:
+            job.result = run_sync_file(e.ops, job.path + JOB_PATH)      # the aborted transactions of the segment
         if job.result == 0 and job.path[0] != 0:    # files came or went: their names must survive too
             job.result = e.ops.fsync_dir(e.ops.ctx, job.path)
     elif job.kind == JOB_INDEX:

@@ -2,8 +2,9 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyralog._speedups.fileops cimport FileOps
-from pyralog._speedups.producers cimport ProducerTable
+from pyralog._speedups.producers cimport AbortedTxn, ProducerTable
 from pyralog._speedups.segment cimport BatchRef, IndexDelta, Log, Segment
+from pyralog._speedups.txnindex cimport AbortedList
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:
@@ -25,7 +26,10 @@ cdef enum:
     E_TOPIC_AUTHORIZATION_FAILED = 29
     E_INVALID_TIMESTAMP = 32
     E_INVALID_REQUEST = 42
+    E_OUT_OF_ORDER_SEQUENCE_NUMBER = 45
+    E_INVALID_PRODUCER_EPOCH = 47
     E_INVALID_TXN_STATE = 48
+    E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
     E_KAFKA_STORAGE_ERROR = 56
     E_FETCH_SESSION_ID_NOT_FOUND = 70
     E_INVALID_FETCH_SESSION_EPOCH = 71
@@ -53,6 +57,7 @@ cdef enum:
     FORWARD_API = 0             # an API the plane does not serve
     FORWARD_TOPIC = 1           # a topic it has not been told about, or no permit for it
     FORWARD_RECORDS = 2         # the inside of a compressed batch has to be looked at
+    FORWARD_TRANSACTION = 3     # a transactional batch of whose transaction the coordinator has to be asked
 
 
 ctypedef struct Partition
@@ -89,6 +94,7 @@ ctypedef struct Parked:         # the one request a connection waits for: a long
     int32_t cold                # how often it has waited for pages
     bint active
     bint woken
+    bint committed              # `needed` counts what is stable
 
 
 ctypedef struct Connection:
@@ -144,6 +150,13 @@ ctypedef struct Poll:           # a parked fetch interested in a partition
     uint64_t sequence
 
 
+ctypedef struct Attempt:        # the coordinator has this partition in a transaction that is not open here yet (KIP-890)
+    int64_t producer_id
+    int16_t epoch
+    uint32_t principal
+    uint64_t permit_version
+
+
 ctypedef struct Answer:         # an append of this cycle whose outcome is not known yet
     uint32_t connection
     uint32_t generation
@@ -193,6 +206,15 @@ ctypedef struct Partition:
     bint preallocating
     Settings settings
     int64_t hw
+    int64_t lso                 # last stable offset: read_committed ends here
+    int64_t taken_bytes         # with the pending batches, since the log began or was opened
+    int64_t stable_bytes        # of them, those that were below the last stable offset when it last moved
+    AbortedTxn* aborts          # of this cycle's markers, for the index of the segment they end up in
+    int32_t n_aborts
+    int32_t aborts_capacity
+    Attempt* attempts
+    int32_t n_attempts
+    int32_t attempts_capacity
     int64_t next_offset         # log end with the pending batches
     int64_t unsynced_bytes
     int64_t unsynced_records
@@ -320,6 +342,9 @@ cdef enum:
     CMD_EXPIRE = 17
     CMD_DRAIN = 18
     CMD_ROLL = 19
+    CMD_MARKER = 30
+    CMD_VERIFY = 31
+    CMD_ABORTED = 32
 
     EVENT_REQUEST = 1           # token, bytes, a = connection, b = reason
     EVENT_HANDOVER = 2          # fd, bytes read so far
@@ -497,6 +522,7 @@ ctypedef struct Engine:
     int64_t session_items       # of all sessions
     int32_t sessions_capacity
     uint32_t session_seed
+    AbortedList aborted         # scratch of the fetch path, too
     void* plan                  # scratch of the fetch path
     int64_t plan_capacity
 

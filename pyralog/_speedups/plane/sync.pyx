@@ -7,11 +7,11 @@ from libc.string cimport strncpy
 
 from pyralog._speedups.plane.ring cimport free_job, histogram_add, run_job, submit_job
 from pyralog._speedups.plane.state cimport (
-    E_KAFKA_STORAGE_ERROR, JOB_INDEX, JOB_PREALLOCATE, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
+    E_KAFKA_STORAGE_ERROR, JOB_INDEX, JOB_PATH, JOB_PREALLOCATE, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
     Connection, Engine, Job, Partition,
 )
 from pyralog._speedups.plane.waiters cimport engine_fail, partition_fail_waiters, partition_unused, release_synced, wake
-from pyralog._speedups.segment cimport Segment, log_index_written, log_trim, segment_acquire, segment_release
+from pyralog._speedups.segment cimport Segment, log_index_written, log_trim, segment_acquire, segment_path, segment_release
 
 cdef int64_t MANY = <int64_t>1 << 60
 
@@ -40,6 +40,9 @@ cdef int sync_segment(Engine* e, Partition* p, Segment* segment) noexcept nogil:
     if p.log.dir_dirty:
         strncpy(job.path, p.log.directory, sizeof(job.path) - 1)
         p.log.dir_dirty = False
+    if segment.aborted_unsynced:
+        segment_path(p.log, segment, ".txnindex", job.path + JOB_PATH, JOB_PATH)
+        segment.aborted_unsynced = False
     e.syncs_in_flight += 1
     if e.limits.inline_sync:
         run_job(e, job)

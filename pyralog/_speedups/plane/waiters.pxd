@@ -15,6 +15,6 @@ cdef int partition_await(Partition* p, uint32_t connection, uint32_t generation,
                          int64_t offset) noexcept nogil
 cdef void release_synced(Engine* e, Partition* p) noexcept nogil
 cdef void wake(Engine* e, Connection* c) noexcept nogil
-cdef void partition_wake(Engine* e, Partition* p, int64_t arrived) noexcept nogil
+cdef void partition_wake(Engine* e, Partition* p, int64_t arrived, int64_t stable) noexcept nogil
 cdef void partition_wake_all(Engine* e, Partition* p) noexcept nogil
 cdef void partition_unused(Engine* e, Partition* p) noexcept nogil

@@ -105,8 +105,9 @@ cdef void wake(Engine* e, Connection* c) noexcept nogil:
     c.parked.woken = True
 
 
-cdef void partition_wake(Engine* e, Partition* p, int64_t arrived) noexcept nogil:
-    """`arrived` bytes more: fetches that have enough are run again at the cycle's end; stale entries go."""
+cdef void partition_wake(Engine* e, Partition* p, int64_t arrived, int64_t stable) noexcept nogil:
+    """`arrived` bytes more, `stable` for read_committed: fetches that have enough are run again at the cycle's end; stale
+    entries go."""
     cdef int64_t i
     cdef int64_t kept = 0
     cdef Connection* c
@@ -114,7 +115,7 @@ cdef void partition_wake(Engine* e, Partition* p, int64_t arrived) noexcept nogi
         c = e.connections[p.polls[i].connection]
         if c == NULL or not c.parked.active or c.parked.sequence != p.polls[i].sequence or c.parked.woken:
             continue
-        c.parked.needed -= arrived
+        c.parked.needed -= stable if c.parked.committed else arrived
         if c.parked.needed <= 0:
             wake(e, c)
         else:
@@ -124,7 +125,7 @@ cdef void partition_wake(Engine* e, Partition* p, int64_t arrived) noexcept nogi
 
 
 cdef void partition_wake_all(Engine* e, Partition* p) noexcept nogil:
-    partition_wake(e, p, MANY)
+    partition_wake(e, p, MANY, MANY)
 
 
 # --- removal ---

@@ -3,7 +3,7 @@
 Contract
 - Each partition: its idempotent producers with epoch, last sequence and last timestamp, as the log's producer table has
   them; the partition's leader answers, others say NOT_LEADER_OR_FOLLOWER.
-- CoordinatorEpoch is -1 and CurrentTxnStartOffset -1 until a transaction has touched the partition; this release has
+- CoordinatorEpoch is that of the producer's last marker, CurrentTxnStartOffset where its open transaction begins; -1 =
   none.
 - READ on the topic, else TOPIC_AUTHORIZATION_FAILED. A name that no topic may have: INVALID_TOPIC_EXCEPTION.
 """
@@ -24,7 +24,6 @@ from pyralog.wire.messages import (
     TopicResponse,
 )
 
-NO_TRANSACTION = -1
 
 
 async def handle(request: DescribeProducersRequest, context: Context) -> DescribeProducersResponse:
@@ -61,8 +60,8 @@ async def _partition(topic: str, index: int, context: Context) -> PartitionRespo
                 producer_epoch=producer.epoch,
                 last_sequence=producer.last_sequence,
                 last_timestamp=producer.last_timestamp,
-                coordinator_epoch=NO_TRANSACTION,
-                current_txn_start_offset=NO_TRANSACTION,
+                coordinator_epoch=producer.coordinator_epoch,
+                current_txn_start_offset=producer.txn_start_offset,
             )
             for producer in producers
         ],

@@ -247,4 +247,4 @@ def fail(request: ProduceRequest, code: ErrorCode, why: str | None) -> ProduceRe
     )
 
 
-API = Api(KEY, "Produce", 3, 11, handle, fail, advertised_min=0)
+API = Api(KEY, "Produce", 3, 13, handle, fail, advertised_min=0)

@@ -1,0 +1,22 @@
+from libc.stdint cimport int16_t, int64_t
+
+from pyralog._speedups.plane.state cimport Command, Connection, Engine, Partition
+from pyralog._speedups.producers cimport ProducerBatch
+
+# What is known of a partition's transactions when it is opened.
+cdef void txn_open(Partition* p) noexcept nogil
+# After the high watermark, the log start or the open transactions have moved: the last stable offset follows. Bytes that
+# became stable.
+cdef int64_t txn_stabilize(Partition* p) noexcept nogil
+# Aborted transactions whose markers have been written go to the index of the active segment. 0 or -errno.
+cdef int txn_note_aborts(Partition* p) noexcept nogil
+
+# Whether a transactional batch may come from here: its transaction is open or verified for this principal.
+cdef bint txn_known(const Engine* e, const Connection* c, const Partition* p, int64_t producer_id, int16_t epoch) noexcept nogil
+# It has been appended: what follows of its transaction need not be verified again.
+cdef void txn_begun(const Engine* e, const Connection* c, Partition* p, const ProducerBatch* batch) noexcept nogil
+
+# Commands. `write_marker` leaves the marker in command.data for the caller to retire: 0 or a Kafka error code.
+cdef int write_marker(Engine* e, Command* command) noexcept nogil
+cdef void verify(Engine* e, Command* command) noexcept nogil
+cdef int64_t list_aborted(Engine* e, Command* command) noexcept nogil   # how many, in e.aborted; or -KAFKA_STORAGE_ERROR

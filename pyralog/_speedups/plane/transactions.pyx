@@ -1,0 +1,186 @@
+"""Transactions of a partition (KIP-98, KIP-890): who may open one, the markers that end them, what is stable."""
+
+from libc.errno cimport ENOMEM
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
+from libc.stdlib cimport realloc
+from libc.string cimport memmove
+
+from pyralog._speedups.batch cimport MARKER_SIZE, batch_assign, batch_put_marker
+from pyralog._speedups.endian cimport load16, load32
+from pyralog._speedups.plane.buffers cimport grown
+from pyralog._speedups.plane.partition cimport partition_answer, partition_enqueue
+from pyralog._speedups.plane.state cimport (
+    E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, AbortedTxn, Attempt, Command, Connection, Engine, Partition,
+)
+from pyralog._speedups.plane.waiters cimport NOBODY, engine_fail
+from pyralog._speedups.producers cimport (
+    ProducerBatch, ProducerEntry, ProducerMarker, producers_check_marker, producers_end, producers_open, producers_settle,
+    producers_stable,
+)
+from pyralog._speedups.segment cimport BatchRef, Segment
+from pyralog._speedups.txnindex cimport txn_index_append, txn_index_collect
+
+cdef enum:
+    MAX_ATTEMPTS = 1 << 14      # verified transactions of which no batch has come yet; the oldest give way
+
+
+# --- what is stable ---
+
+cdef void txn_open(Partition* p) noexcept nogil:
+    p.taken_bytes = 0
+    p.stable_bytes = 0
+    txn_stabilize(p)
+
+
+cdef int64_t txn_stabilize(Partition* p) noexcept nogil:
+    cdef int64_t stable = p.taken_bytes, gained
+    producers_settle(p.producers, p.hw)
+    p.lso = producers_stable(p.producers, p.hw)
+    if p.lso < p.hw:
+        stable = p.producers.txns[0].at_bytes
+    if p.lso < p.log.start:
+        p.lso = p.log.start     # its first records have been deleted
+    gained = stable - p.stable_bytes
+    p.stable_bytes = stable
+    return gained if gained > 0 else 0
+
+
+cdef int txn_note_aborts(Partition* p) noexcept nogil:
+    cdef Segment* active = p.log.segments[p.log.n_segments - 1]
+    cdef int32_t n = 0
+    cdef int rc
+    while n < p.n_aborts and p.aborts[n].last_offset < p.log.leo:
+        n += 1
+    if n == 0:
+        return 0
+    rc = txn_index_append(p.log, active, p.aborts, n)
+    if rc < 0:
+        return rc
+    p.n_aborts -= n
+    memmove(p.aborts, p.aborts + n, p.n_aborts * sizeof(AbortedTxn))
+    return 0
+
+
+# --- who may write ---
+
+cdef Attempt* find_attempt(const Partition* p, int64_t producer_id) noexcept nogil:
+    cdef int32_t i
+    for i in range(p.n_attempts):
+        if p.attempts[i].producer_id == producer_id:
+            return &p.attempts[i]
+    return NULL
+
+
+cdef void drop_attempt(Partition* p, Attempt* attempt) noexcept nogil:
+    cdef int32_t behind = <int32_t>(p.attempts + p.n_attempts - attempt) - 1
+    memmove(attempt, attempt + 1, behind * sizeof(Attempt))
+    p.n_attempts -= 1
+
+
+cdef bint txn_known(const Engine* e, const Connection* c, const Partition* p, int64_t producer_id, int16_t epoch) noexcept nogil:
+    cdef const ProducerEntry* entry = producers_open(p.producers, producer_id, epoch)
+    cdef const Attempt* attempt
+    if entry != NULL and entry.principal == c.principal + 1 and entry.permit_version == e.permit_version:
+        return True
+    attempt = find_attempt(p, producer_id)
+    return (attempt != NULL and attempt.epoch == epoch and attempt.principal == c.principal
+            and attempt.permit_version == e.permit_version)
+
+
+cdef void txn_begun(const Engine* e, const Connection* c, Partition* p, const ProducerBatch* batch) noexcept nogil:
+    cdef ProducerEntry* entry = producers_open(p.producers, batch.producer_id, batch.producer_epoch)
+    cdef Attempt* attempt
+    if entry == NULL or (entry.principal == c.principal + 1 and entry.permit_version == e.permit_version):
+        return
+    entry.principal = c.principal + 1
+    entry.permit_version = e.permit_version
+    attempt = find_attempt(p, batch.producer_id)
+    if attempt != NULL:
+        drop_attempt(p, attempt)
+
+
+cdef void verify(Engine* e, Command* command) noexcept nogil:
+    """token = principal, a = producer id, b = its epoch: the coordinator has this partition in the transaction."""
+    cdef Partition* p = command.partition
+    cdef Attempt* attempt = find_attempt(p, command.a)
+    cdef Attempt* bigger
+    if attempt == NULL:
+        if p.n_attempts == MAX_ATTEMPTS:
+            drop_attempt(p, p.attempts)
+        bigger = <Attempt*>grown(p.attempts, p.n_attempts + 1, &p.attempts_capacity, sizeof(Attempt))
+        if bigger == NULL:
+            return              # its batch is refused, and comes again
+        p.attempts = bigger
+        attempt = &bigger[p.n_attempts]
+        p.n_attempts += 1
+    attempt.producer_id = command.a
+    attempt.epoch = <int16_t>command.b
+    attempt.principal = <unsigned int>command.token
+    attempt.permit_version = e.permit_version
+
+
+# --- markers ---
+
+cdef int write_marker(Engine* e, Command* command) noexcept nogil:
+    """a = producer id, b = timestamp, data: producer epoch, coordinator epoch, commit. Ends the producer's transaction."""
+    cdef Partition* p = command.partition
+    cdef ProducerMarker marker
+    cdef BatchRef ref
+    cdef AbortedTxn* bigger
+    cdef uint8_t* data
+    cdef Attempt* attempt
+    cdef int rc
+    if not p.leading:
+        return E_NOT_LEADER_OR_FOLLOWER
+    if e.failed or p.failed:
+        return E_KAFKA_STORAGE_ERROR
+    marker.producer_id = command.a
+    marker.producer_epoch = load16(command.data)
+    marker.coordinator_epoch = load32(command.data + 2)
+    marker.commit = command.data[6] != 0
+    marker.timestamp = command.b
+    marker.offset = p.next_offset
+    rc = producers_check_marker(p.producers, &marker)
+    if rc != 0:
+        return rc
+    bigger = <AbortedTxn*>grown(p.aborts, p.n_aborts + 1, &p.aborts_capacity, sizeof(AbortedTxn))
+    if bigger == NULL:
+        return E_KAFKA_STORAGE_ERROR
+    p.aborts = bigger
+    data = <uint8_t*>realloc(command.data, MARKER_SIZE)
+    if data == NULL:
+        return E_KAFKA_STORAGE_ERROR
+    command.data = data
+    command.size = MARKER_SIZE
+    batch_put_marker(data, marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit, marker.timestamp)
+    batch_assign(data, p.next_offset, p.leader_epoch)
+    ref.data = data
+    ref.size = MARKER_SIZE
+    ref.base_offset = p.next_offset
+    ref.last_offset = p.next_offset
+    ref.max_timestamp = marker.timestamp
+    ref.max_timestamp_offset = p.next_offset
+    if partition_answer(e, p, NOBODY, 0, ref.base_offset, <int64_t>command.cookie, ref.last_offset + 1) < 0:
+        return E_KAFKA_STORAGE_ERROR
+    if partition_enqueue(e, p, &ref) < 0:
+        p.n_answers -= 1
+        return E_KAFKA_STORAGE_ERROR
+    rc = producers_end(p.producers, &marker, e.now_ms, &p.aborts[p.n_aborts])
+    if rc < 0:
+        engine_fail(e, p, ENOMEM)   # the log would say more than the producer table knows
+    elif rc > 0:
+        p.n_aborts += 1
+    attempt = find_attempt(p, marker.producer_id)
+    if attempt != NULL:
+        drop_attempt(p, attempt)
+    p.bytes_in += MARKER_SIZE
+    p.records_in += 1
+    p.batches_in += 1
+    return 0
+
+
+cdef int64_t list_aborted(Engine* e, Command* command) noexcept nogil:
+    e.aborted.n = 0
+    if txn_index_collect(command.partition.log, command.a, command.b, &e.aborted) < 0:
+        return -E_KAFKA_STORAGE_ERROR
+    return e.aborted.n
