@@ -25,7 +25,6 @@ from pyralog.wire.messages import (
 )
 
 
-
 async def handle(request: DescribeProducersRequest, context: Context) -> DescribeProducersResponse:
     """Ask the plane for each partition's producer table."""
     response = DescribeProducersResponse()

@@ -31,14 +31,15 @@ async def test_produce_minimum_is_0(node: Node) -> None:
 
 
 async def test_features_follow_the_table(node: Node) -> None:
-    """Trap 3: Produce 12 goes with transaction.version=2; neither is there, and no range starts at 0."""
+    """Trap 3: Produce 12 goes with transaction.version=2, and below ApiVersions 4 no range starts at 0."""
     for version in (3, 4, 5):
         answer = await node.ask(18, version, asked())
         finalized = {one.name: one.max_version_level for one in answer.finalized_features}
-        assert finalized == {"metadata.version": 33}
+        assert finalized["metadata.version"] == 33
+        assert finalized.get("transaction.version") == 2
         assert answer.finalized_features_epoch >= 0
         assert version > 3 or all(one.min_version >= 1 for one in answer.supported_features)
-        assert next(one.max_version for one in answer.api_keys if one.api_key == 0) < 12
+        assert next(one.max_version for one in answer.api_keys if one.api_key == 0) == 13
 
 
 @pytest.mark.parametrize(

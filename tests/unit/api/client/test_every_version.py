@@ -57,8 +57,12 @@ def full_request(key: int, version: int, node: Node) -> Any:
             return m.ProduceRequest(
                 acks=-1,
                 topic_data=[
-                    m.TopicProduceData(name=name, partition_data=[m.PartitionProduceData(index=0, records=b"x")])
-                    for name in ("t", "missing")
+                    m.TopicProduceData(**named, partition_data=[m.PartitionProduceData(index=0, records=b"x")])
+                    for named in (
+                        [{"topic_id": topic_id}, {"topic_id": bytes([9] * 16)}]
+                        if version >= 13
+                        else [{"name": "t"}, {"name": "missing"}]
+                    )
                 ],
             )
         case 1:
@@ -406,7 +410,7 @@ async def test_damaged_requests_get_exactly_one_outcome(new_node: Callable[..., 
 def test_table_is_that_of_the_single_node_broker() -> None:
     """Trap 4: Fetch by topic id comes with Metadata by id. Trap 3: no Produce 12, no groups, no transactions yet."""
     assert {api.name: api.advertised for api in CLIENT_APIS.values()} == {
-        "Produce": (0, 11),
+        "Produce": (0, 13),
         "Fetch": (4, 18),
         "ListOffsets": (1, 11),
         "Metadata": (0, 13),

@@ -20,9 +20,7 @@ from pyralog.wire.protocol import decode_request
 from tests.unit.api.fakes import Denying, Node
 
 E = ErrorCode
-needs_tv2 = pytest.mark.skipif(
-    produce_api.API.max_version < 12, reason="Produce 12 comes with the plane"
-)
+needs_tv2 = pytest.mark.skipif(produce_api.API.max_version < 12, reason="Produce 12 comes with the plane")
 TXN = ResourceType.TRANSACTIONAL_ID
 T0, T1 = TopicPartition("t", 0), TopicPartition("t", 1)
 
