@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pyralog.config.endpoints import Address
 from pyralog.config.schema import Config
+from pyralog.config.schema_groups import GroupsSection
 
 
 class Finding(NamedTuple):
@@ -40,6 +41,19 @@ def cross_checks(config: Config) -> Iterator[Finding]:
         low, high = groups.min_session_timeout_ms, groups.max_session_timeout_ms
         message = f"{low} is more than max_session_timeout_ms ({high})."
         yield Finding("groups.min_session_timeout_ms", message, ("groups.max_session_timeout_ms",))
+    for name in ("session_timeout", "heartbeat_interval", "assignment_interval"):
+        yield from _between(groups, name)
+
+
+def _between(groups: GroupsSection, name: str) -> Iterator[Finding]:
+    """A value of the newer group protocol, and the limits within which groups may set their own."""
+    value = getattr(groups, f"consumer_{name}_ms")
+    low, high = getattr(groups, f"consumer_min_{name}_ms"), getattr(groups, f"consumer_max_{name}_ms")
+    limits = (f"groups.consumer_min_{name}_ms", f"groups.consumer_max_{name}_ms")
+    if low > high:
+        yield Finding(limits[0], f"{low} is more than consumer_max_{name}_ms ({high}).", limits[1:])
+    elif not low <= value <= high:
+        yield Finding(f"groups.consumer_{name}_ms", f"{value} is not between {low} and {high}.", limits)
 
 
 def _quorum(config: Config) -> Iterator[Finding]:

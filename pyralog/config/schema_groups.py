@@ -1,9 +1,10 @@
-"""Keys of consumer groups and transactions: checked and kept now, read by the coordinators when they arrive."""
+"""Keys of consumer groups, their offsets, and transactions."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from pyralog.config.endpoints import split_list
 from pyralog.config.options import DAY_MS, MINUTE_MS, Bytes, Millis, Opt, Section, Whole
 from pyralog.config.units import INT_MAX, LONG_MAX
 
@@ -11,8 +12,16 @@ SHORT_MAX = 2**15 - 1
 MIB = 1024**2
 
 
+Assignor = Literal["uniform", "range"]
+MigrationPolicy = Literal["disabled", "upgrade", "downgrade", "bidirectional"]
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _group_ms(name: str) -> Opt:
-    return Opt(kafka=(name,), unit="ms", effect="groups")
+    return Opt(kafka=(name,), unit="ms")
 
 
 class GroupsSection(Section):
@@ -27,61 +36,90 @@ class GroupsSection(Section):
     max_session_timeout_ms: Annotated[Millis, _group_ms("group.max.session.timeout.ms")] = Field(
         1_800_000, ge=0, le=INT_MAX, description="Longest session timeout a classic member may ask for."
     )
-    max_size: Annotated[Whole, Opt(kafka=("group.max.size",), effect="groups")] = Field(
+    max_size: Annotated[Whole, Opt(kafka=("group.max.size",))] = Field(
         INT_MAX, ge=1, le=INT_MAX, description="Most members in a classic group."
     )
     consumer_session_timeout_ms: Annotated[Millis, _group_ms("group.consumer.session.timeout.ms")] = Field(
         45000, ge=1, le=INT_MAX, description="Session timeout of groups of the newer protocol (KIP-848)."
     )
+    consumer_min_session_timeout_ms: Annotated[Millis, _group_ms("group.consumer.min.session.timeout.ms")] = Field(
+        45000, ge=1, le=INT_MAX, description="Shortest session timeout that a group of the newer protocol may set."
+    )
+    consumer_max_session_timeout_ms: Annotated[Millis, _group_ms("group.consumer.max.session.timeout.ms")] = Field(
+        60000, ge=1, le=INT_MAX, description="Longest session timeout that a group of the newer protocol may set."
+    )
     consumer_heartbeat_interval_ms: Annotated[Millis, _group_ms("group.consumer.heartbeat.interval.ms")] = Field(
         5000, ge=1, le=INT_MAX, description="Heartbeat interval given to members of the newer protocol."
     )
-    consumer_max_size: Annotated[Whole, Opt(kafka=("group.consumer.max.size",), effect="groups")] = Field(
+    consumer_min_heartbeat_interval_ms: Annotated[Millis, _group_ms("group.consumer.min.heartbeat.interval.ms")] = (
+        Field(5000, ge=1, le=INT_MAX, description="Shortest heartbeat interval that a group may set.")
+    )
+    consumer_max_heartbeat_interval_ms: Annotated[Millis, _group_ms("group.consumer.max.heartbeat.interval.ms")] = (
+        Field(15000, ge=1, le=INT_MAX, description="Longest heartbeat interval that a group may set.")
+    )
+    consumer_assignment_interval_ms: Annotated[Millis, _group_ms("group.consumer.assignment.interval.ms")] = Field(
+        1000, ge=0, le=INT_MAX, description="Longest time that changes of a group gather for one assignment."
+    )
+    consumer_min_assignment_interval_ms: Annotated[Millis, _group_ms("group.consumer.min.assignment.interval.ms")] = (
+        Field(0, ge=0, le=INT_MAX, description="Shortest assignment interval that a group may set.")
+    )
+    consumer_max_assignment_interval_ms: Annotated[Millis, _group_ms("group.consumer.max.assignment.interval.ms")] = (
+        Field(15000, ge=0, le=INT_MAX, description="Longest assignment interval that a group may set.")
+    )
+    consumer_assignors: Annotated[
+        tuple[Assignor, ...], BeforeValidator(split_list), Opt(kafka=("group.consumer.assignors",))
+    ] = Field(
+        ("uniform", "range"),
+        min_length=1,
+        description="Assignors of the newer protocol; the first is that of groups that name none.",
+    )
+    consumer_migration_policy: Annotated[
+        MigrationPolicy, BeforeValidator(_lower), Opt(kafka=("group.consumer.migration.policy",))
+    ] = Field("bidirectional", description="Which groups may change their protocol while they have members.")
+    consumer_max_size: Annotated[Whole, Opt(kafka=("group.consumer.max.size",))] = Field(
         INT_MAX, ge=1, le=INT_MAX, description="Most members in a group of the newer protocol."
     )
-    offsets_num_partitions: Annotated[Whole, Opt(kafka=("offsets.topic.num.partitions",), effect="groups")] = Field(
+    offsets_num_partitions: Annotated[Whole, Opt(kafka=("offsets.topic.num.partitions",))] = Field(
         50, ge=1, le=INT_MAX, description="Partitions of __consumer_offsets; fixed once the topic exists."
     )
     offsets_replication_factor: Annotated[
-        Whole, Opt(kafka=("offsets.topic.replication.factor",), effect="groups", default="min(3, nodes)")
+        Whole, Opt(kafka=("offsets.topic.replication.factor",), default="min(3, nodes)")
     ] = Field(1, ge=1, le=SHORT_MAX, description="Replicas of __consumer_offsets.")
-    offsets_segment_bytes: Annotated[
-        Bytes, Opt(kafka=("offsets.topic.segment.bytes",), unit="bytes", effect="groups")
-    ] = Field(100 * MIB, ge=1, le=INT_MAX, description="Segment size of __consumer_offsets.")
-    offsets_retention_ms: Annotated[
-        Millis, Opt(kafka=(("offsets.retention.minutes", MINUTE_MS),), unit="ms", effect="groups")
-    ] = Field(7 * DAY_MS, ge=1, le=LONG_MAX, description="How long the offsets of an empty group are kept.")
+    offsets_segment_bytes: Annotated[Bytes, Opt(kafka=("offsets.topic.segment.bytes",), unit="bytes")] = Field(
+        100 * MIB, ge=1, le=INT_MAX, description="Segment size of __consumer_offsets."
+    )
+    offsets_retention_ms: Annotated[Millis, Opt(kafka=(("offsets.retention.minutes", MINUTE_MS),), unit="ms")] = Field(
+        7 * DAY_MS, ge=1, le=LONG_MAX, description="How long the offsets of an empty group are kept."
+    )
     offsets_retention_check_interval_ms: Annotated[Millis, _group_ms("offsets.retention.check.interval.ms")] = Field(
         600_000, ge=1, le=LONG_MAX, description="How often expired offsets are looked for."
     )
-    offset_metadata_max_bytes: Annotated[
-        Bytes, Opt(kafka=("offset.metadata.max.bytes",), unit="bytes", effect="groups")
-    ] = Field(4096, ge=0, le=INT_MAX, description="Longest text that may be stored with a committed offset.")
+    offset_metadata_max_bytes: Annotated[Bytes, Opt(kafka=("offset.metadata.max.bytes",), unit="bytes")] = Field(
+        4096, ge=0, le=INT_MAX, description="Longest text that may be stored with a committed offset."
+    )
 
 
 def _transaction_ms(name: str) -> Opt:
-    return Opt(kafka=(name,), unit="ms", effect="transactions")
+    return Opt(kafka=(name,), unit="ms")
 
 
 class TransactionsSection(Section):
     """Transactions and their log."""
 
-    state_num_partitions: Annotated[
-        Whole, Opt(kafka=("transaction.state.log.num.partitions",), effect="transactions")
-    ] = Field(50, ge=1, le=INT_MAX, description="Partitions of __transaction_state; fixed once the topic exists.")
+    state_num_partitions: Annotated[Whole, Opt(kafka=("transaction.state.log.num.partitions",))] = Field(
+        50, ge=1, le=INT_MAX, description="Partitions of __transaction_state; fixed once the topic exists."
+    )
     state_replication_factor: Annotated[
         Whole,
-        Opt(kafka=("transaction.state.log.replication.factor",), effect="transactions", default="min(3, nodes)"),
+        Opt(kafka=("transaction.state.log.replication.factor",), default="min(3, nodes)"),
     ] = Field(1, ge=1, le=SHORT_MAX, description="Replicas of __transaction_state.")
     state_min_isr: Annotated[
         Whole,
-        Opt(
-            kafka=("transaction.state.log.min.isr",), effect="transactions", default="min(2, state_replication_factor)"
-        ),
+        Opt(kafka=("transaction.state.log.min.isr",), default="min(2, state_replication_factor)"),
     ] = Field(1, ge=1, le=INT_MAX, description="In-sync replicas without which no transaction is written.")
-    state_segment_bytes: Annotated[
-        Bytes, Opt(kafka=("transaction.state.log.segment.bytes",), unit="bytes", effect="transactions")
-    ] = Field(100 * MIB, ge=1, le=INT_MAX, description="Segment size of __transaction_state.")
+    state_segment_bytes: Annotated[Bytes, Opt(kafka=("transaction.state.log.segment.bytes",), unit="bytes")] = Field(
+        100 * MIB, ge=1, le=INT_MAX, description="Segment size of __transaction_state."
+    )
     max_timeout_ms: Annotated[Millis, _transaction_ms("transaction.max.timeout.ms")] = Field(
         900_000, ge=1, le=INT_MAX, description="Longest transaction timeout a producer may ask for."
     )
@@ -90,7 +128,7 @@ class TransactionsSection(Section):
     )
     abort_check_interval_ms: Annotated[
         Millis, _transaction_ms("transaction.abort.timed.out.transaction.cleanup.interval.ms")
-    ] = Field(10000, ge=1, le=INT_MAX, description="How often transactions past their timeout are aborted.")
+    ] = Field(10000, ge=1, le=INT_MAX, description="Not needed: a transaction is aborted at its timeout.")
     expiration_check_interval_ms: Annotated[
         Millis, _transaction_ms("transaction.remove.expired.transaction.cleanup.interval.ms")
     ] = Field(3_600_000, ge=1, le=INT_MAX, description="How often expired transactional ids are removed.")
