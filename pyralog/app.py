@@ -17,7 +17,7 @@ from pyralog.admin.http import HttpFront
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
 from pyralog.api.producer_ids import ProducerIds
-from pyralog.api.registry import CLIENT_APIS, install_answers
+from pyralog.api.registry import CLIENT_APIS, import_handlers, install_answers
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.cluster.identity import Identity, IdentityError, load_identity, save_identity
 from pyralog.cluster.image import ClusterImage, ResourceType
@@ -33,7 +33,7 @@ from pyralog.config.view import ConfigurationView
 from pyralog.coordinator import wiring
 from pyralog.coordinator.runtime import Ports
 from pyralog.errors import StorageError
-from pyralog.model import TopicPartition, uuid_text
+from pyralog.model import uuid_text
 from pyralog.net.advertised import AdvertisedAddress, container_gateway, registered_address
 from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
@@ -203,7 +203,7 @@ class Node:
             sock.listen(BACKLOG)
             await plane.listen(sock)
         assert self._coordinators is not None
-        self._coordinators.begin(self._quorum.image)
+        self._scope.start(self._begin_coordinators(), name="coordinators")
 
     def _build_quorum(self) -> Quorum:
         config = self._config
@@ -311,14 +311,14 @@ class Node:
         )
         plane.events.handover = self._http.adopt
 
+    async def _begin_coordinators(self) -> None:
+        """What a ready node does next: handlers are imported beside the loop, then coordinators load their logs."""
+        assert self._coordinators is not None
+        await self._work.run(import_handlers)
+        self._coordinators.begin(self._quorum.image)
+
     def _build_coordinators(self, plane: Plane, producer_ids: ProducerIds) -> wiring.Coordinators:
         assert self._lifecycle is not None
-        replicas = self._lifecycle.replicas
-
-        def folder_of(tp: TopicPartition) -> Path | None:
-            replica = replicas.get(tp)
-            return None if replica is None else replica.folder
-
         ports = Ports(
             self._node_id, plane, self._work, self._scope, SteadyClock(lambda: self._clock() * 1_000_000), folder_of
         )

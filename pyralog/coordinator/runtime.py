@@ -111,6 +111,8 @@ class CoordinatorRuntime(Generic[M]):
     def shard(self, partition: int) -> ActiveShard:
         """The shard of a partition; KafkaError when it is elsewhere, still loading, or cannot be loaded."""
         slot = self._slots.get(partition)
+        if self._image is None and not self._stopping:
+            raise KafkaError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, "this node has just started")
         if slot is None or self._stopping:
             raise KafkaError(ErrorCode.NOT_COORDINATOR)
         if slot.shard is not None:

@@ -131,6 +131,11 @@ class Lifecycle:
     async def _close_some(self, replicas: Sequence[Replica]) -> None:
         await self._work.run(self._store.close_all, [replica for replica in replicas if not replica.failed])
 
+    def folder_of(self, tp: TopicPartition) -> Path | None:
+        """Where a partition that is served here lies."""
+        replica = self.replicas.get(tp)
+        return None if replica is None else replica.folder
+
     # --- changes ---
 
     async def apply(self, delta: ImageDelta, image: ClusterImage) -> None:

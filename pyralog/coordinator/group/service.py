@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyralog.coordinator.group.shard import GroupShard
 from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports
 from pyralog.model import TopicPartition
@@ -15,6 +14,7 @@ from pyralog.wire.coordinator_records import GROUP_RECORDS
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.group.settings import GroupSettings
+    from pyralog.coordinator.group.shard import GroupShard
     from pyralog.coordinator.internal_topics import InternalTopic
 
 GROUP_RESOURCE = 32  # cluster.image.ResourceType.GROUP
@@ -33,6 +33,8 @@ class GroupCoordinator:
         self.runtime: CoordinatorRuntime[GroupShard] = CoordinatorRuntime(topic.name, GROUP_RECORDS, ports, self._make)
 
     def _make(self, partition: int, image: ClusterImage) -> GroupShard:
+        from pyralog.coordinator.group.shard import GroupShard  # a node starts without it
+
         shard = GroupShard(partition, self.settings, image, self._new_id, self._config)
         shard.visible_topics = self._visible
         return shard

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
-from pyralog.coordinator.transaction.machine import TransactionMachine
 from pyralog.coordinator.transaction.markers import MarkerGroups, Markers
 from pyralog.coordinator.transaction.requests import (
     AddPartitions,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.active import ActiveShard
     from pyralog.coordinator.internal_topics import InternalTopic
+    from pyralog.coordinator.transaction.machine import TransactionMachine
     from pyralog.coordinator.transaction.settings import TransactionSettings
     from pyralog.coordinator.transaction.state import Entry, ProducerIdentity
 
@@ -78,6 +78,8 @@ class TransactionCoordinator:
         )
 
     def _make(self, partition: int, image: ClusterImage) -> TransactionMachine:
+        from pyralog.coordinator.transaction.machine import TransactionMachine  # a node starts without it
+
         return TransactionMachine(partition, self.settings, image, self._note_ended)
 
     def _current(self) -> ClusterImage:
