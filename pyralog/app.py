@@ -319,9 +319,8 @@ class Node:
 
     def _build_coordinators(self, plane: Plane, producer_ids: ProducerIds) -> wiring.Coordinators:
         assert self._lifecycle is not None
-        ports = Ports(
-            self._node_id, plane, self._work, self._scope, SteadyClock(lambda: self._clock() * 1_000_000), folder_of
-        )
+        clock = SteadyClock(lambda: self._clock() * 1_000_000)
+        ports = Ports(self._node_id, plane, self._work, self._scope, clock, self._lifecycle.folder_of)
         return wiring.build(self._config.groups, self._config.transactions, self._quorum, ports, producer_ids)
 
     def _status(self) -> dict[str, object]:
