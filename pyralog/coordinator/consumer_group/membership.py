@@ -13,6 +13,7 @@ from pyralog.coordinator.consumer_group.records import (
     member_record,
     member_tombstones,
     regex_tombstone,
+    target_epoch_record,
     target_record,
 )
 from pyralog.coordinator.consumer_group.subscription import bump_epoch, topics_without
@@ -139,6 +140,8 @@ def remove_members(draft: Draft, group: ConsumerGroup, members: Sequence[Member]
         if group.regex_counts[regex] <= count:
             draft.records.append(regex_tombstone(group_id, regex))
             resolved.pop(regex, None)
-    bump_epoch(draft, group, topics_without(group, members, resolved))
+    epoch = bump_epoch(draft, group, topics_without(group, members, resolved))
+    if len(members) == len(group.members):
+        draft.records.append(target_epoch_record(group_id, epoch, draft.now_ms))  # there is nothing to assign
     for member in members:
         draft.timers.extend(no_timers(group_id, member.member_id))

@@ -1,4 +1,4 @@
-"""Between the protocols: a classic group becomes a KIP-848 group when one joins, and back when the last leaves."""
+"""Between the protocols: an empty classic group becomes a KIP-848 group when such a member joins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 
 
 def to_consumer_group(draft: Draft, classic: Any) -> ConsumerGroup:
-    """TODO"""
-    raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {draft.group_id} is not a consumer group.")
+    """An empty classic group gives way; one with members is not converted while they are there (no online upgrade)."""
+    if not classic.is_empty:
+        raise KafkaError(
+            ErrorCode.GROUP_ID_NOT_FOUND,
+            f"Cannot upgrade classic group {draft.group_id} to consumer group because online upgrade is disabled.",
+        )
+    draft.write(classic.tombstones())
+    return ConsumerGroup(draft.group_id)
 
 
 def part_with(draft: Draft, group: ConsumerGroup, members: Sequence[Member]) -> None:
