@@ -20,12 +20,13 @@ def make_batch(
     leader_epoch: int = 0,
     codec: int = 0,
     step_ms: int = 1,
+    transactional: bool = False,
 ) -> bytes:
     """A batch of n records with its offsets assigned; record i has timestamp + i * step_ms."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=codec,
-        is_transactional=0,
+        is_transactional=int(transactional),
         producer_id=producer_id,
         producer_epoch=epoch,
         base_sequence=sequence,

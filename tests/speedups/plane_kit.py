@@ -130,8 +130,14 @@ def _named(topic: str | bytes) -> dict[str, object]:
     return {"topic": topic} if isinstance(topic, str) else {"topic_id": topic}
 
 
-def produce_request(data: dict[str, dict[int, bytes | None]], acks: int = -1, by_id: dict[str, bytes] | None = None):
+def produce_request(
+    data: dict[str, dict[int, bytes | None]],
+    acks: int = -1,
+    by_id: dict[str, bytes] | None = None,
+    transactional_id: str | None = None,
+):
     return ProduceRequest(
+        transactional_id=transactional_id,
         acks=acks,
         timeout_ms=30000,
         topic_data=[
@@ -195,10 +201,17 @@ class Client:
         return answer
 
     def produce(
-        self, batch: bytes | None, topic: str = "t", partition: int = 0, *, acks: int = -1, version: int = 9
+        self,
+        batch: bytes | None,
+        topic: str = "t",
+        partition: int = 0,
+        *,
+        acks: int = -1,
+        version: int = 9,
+        transactional_id: str | None = None,
     ) -> PartitionProduceResponse | None:
         """One batch; its answer, or None when none has come (yet)."""
-        message = produce_request({topic: {partition: batch}}, acks, self.rig.ids)
+        message = produce_request({topic: {partition: batch}}, acks, self.rig.ids, transactional_id)
         self.send(PRODUCE, version, message, answered=acks != 0)
         answers = self.take() if self.alive else []
         if not answers:

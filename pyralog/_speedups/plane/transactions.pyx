@@ -5,7 +5,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport realloc
 from libc.string cimport memmove
 
-from pyralog._speedups.batch cimport MARKER_SIZE, batch_assign, batch_put_marker
+from pyralog._speedups.batch cimport MARKER_SIZE, BatchInfo, batch_assign, batch_put_marker, batch_read, batch_set_append_time
 from pyralog._speedups.endian cimport load16, load32
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.partition cimport partition_answer, partition_enqueue
@@ -125,6 +125,7 @@ cdef int write_marker(Engine* e, Command* command) noexcept nogil:
     """a = producer id, b = timestamp, data: producer epoch, coordinator epoch, commit. Ends the producer's transaction."""
     cdef Partition* p = command.partition
     cdef ProducerMarker marker
+    cdef BatchInfo info
     cdef BatchRef ref
     cdef AbortedTxn* bigger
     cdef uint8_t* data
@@ -153,6 +154,11 @@ cdef int write_marker(Engine* e, Command* command) noexcept nogil:
     command.data = data
     command.size = MARKER_SIZE
     batch_put_marker(data, marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit, marker.timestamp)
+    if p.settings.append_time:
+        batch_read(data, &info)
+        info.size = MARKER_SIZE
+        batch_set_append_time(data, &info, e.now_ms)
+        marker.timestamp = e.now_ms
     batch_assign(data, p.next_offset, p.leader_epoch)
     ref.data = data
     ref.size = MARKER_SIZE
