@@ -32,6 +32,7 @@ class ConsumerGroup:
     """
 
     kind = "consumer"
+    protocol_type = "consumer"
 
     __slots__ = (
         "assignors",
