@@ -336,9 +336,7 @@ cdef void drain(Engine* e, Command* command) noexcept nogil:
 
 cdef void apply(Engine* e, Command* command) noexcept nogil:
     cdef Connection* c
-    cdef int32_t kind = command.kind
-    cdef int rc
-    cdef int64_t found
+    cdef int32_t kind = command.kind, rc
     if kind == CMD_REPLY:
         reply(e, command)
     elif kind == CMD_RESUBMIT:
@@ -376,8 +374,8 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
     elif kind == CMD_VERIFY:
         verify(e, command)
     elif kind == CMD_ABORTED:
-        found = list_aborted(e, command)        # first: C evaluates arguments in any order
-        done(e, command, found, e.aborted.entries, e.aborted.n * sizeof(AbortedTxn))
+        rc = <int>list_aborted(e, command)      # first: C evaluates arguments in any order
+        done(e, command, rc, e.aborted.entries, e.aborted.n * sizeof(AbortedTxn))
     elif kind == CMD_EXPIRE:
         done(e, command, producers_expire(command.partition.producers, command.a), NULL, 0)
     elif kind == CMD_ROLL:

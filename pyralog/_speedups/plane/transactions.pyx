@@ -121,11 +121,18 @@ cdef void verify(Engine* e, Command* command) noexcept nogil:
 
 # --- markers ---
 
+cdef int64_t take_append_time(Engine* e, uint8_t* data) noexcept nogil:
+    cdef BatchInfo info
+    batch_read(data, &info)
+    info.size = MARKER_SIZE
+    batch_set_append_time(data, &info, e.now_ms)
+    return e.now_ms
+
+
 cdef int write_marker(Engine* e, Command* command) noexcept nogil:
     """a = producer id, b = timestamp, data: producer epoch, coordinator epoch, commit. Ends the producer's transaction."""
     cdef Partition* p = command.partition
     cdef ProducerMarker marker
-    cdef BatchInfo info
     cdef BatchRef ref
     cdef AbortedTxn* bigger
     cdef uint8_t* data
@@ -155,10 +162,7 @@ cdef int write_marker(Engine* e, Command* command) noexcept nogil:
     command.size = MARKER_SIZE
     batch_put_marker(data, marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit, marker.timestamp)
     if p.settings.append_time:
-        batch_read(data, &info)
-        info.size = MARKER_SIZE
-        batch_set_append_time(data, &info, e.now_ms)
-        marker.timestamp = e.now_ms
+        marker.timestamp = take_append_time(e, data)
     batch_assign(data, p.next_offset, p.leader_epoch)
     ref.data = data
     ref.size = MARKER_SIZE
