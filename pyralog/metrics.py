@@ -1,4 +1,4 @@
-"""Every metric of our own, declared once: its name, type, meaning and labels, and the counters that Python code adds to.
+"""Every metric of our own, declared once: name, type, meaning and labels; and the counters that Python code adds to.
 
 The plane's counters lie in the plane; what foreign dashboards ask for under other names is in admin/kafka_families.py
 and admin/redpanda_families.py.
@@ -46,7 +46,7 @@ _TP = ("topic", "partition")
 
 # fmt: off
 NATIVE: tuple[Family, ...] = (
-    Family("pyralog_build_info", "gauge", "Always 1; the labels say who this is.", ("version", "node_id", "cluster_id")),
+    Family("pyralog_build_info", "gauge", "Always 1; the labels say who it is.", ("version", "node_id", "cluster_id")),
     Family("pyralog_start_time_seconds", "gauge", "When this process was ready for clients, by the wall clock."),
     # throughput and latency
     Family("pyralog_received_bytes_total", "counter", "Bytes received from clients, protocol included."),
@@ -60,9 +60,9 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_batch_bytes", "histogram", "Bytes of a batch appended, as it was sent."),
     Family("pyralog_write_latency_seconds", "histogram", "From a produce request to its acknowledgement."),
     Family("pyralog_write_latency_quantile_seconds", "summary", "The same over the last minute."),
-    Family("pyralog_read_latency_seconds", "histogram", "From a fetch request to its answer, without waits for records."),
+    Family("pyralog_read_latency_seconds", "histogram", "From a fetch request to its answer, but for waits for records."),
     Family("pyralog_read_latency_quantile_seconds", "summary", "The same over the last minute."),
-    Family("pyralog_requests_total", "counter", "Requests, by the error they failed with as a whole.", ("api", "error")),
+    Family("pyralog_requests_total", "counter", "Requests, by the error of the whole.", ("api", "error")),
     Family("pyralog_request_duration_seconds", "histogram", "From a request to its answer.", ("api",)),
     Family("pyralog_requests_waiting", "gauge", "Requests that Python has taken and not answered yet."),
     Family("pyralog_failed_writes_total", "counter", "Produce requests, by the first error in them.", ("error",)),
@@ -82,7 +82,7 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_partition_size_bytes", "gauge", "Bytes of its segments.", _TP),
     Family("pyralog_offline_partitions", "gauge", "Partitions without a leader, as the controller sees it."),
     Family("pyralog_unopened_partitions", "gauge", "Partitions of this node whose files could not be opened."),
-    Family("pyralog_under_replicated_partitions", "gauge", "Partitions led here with fewer in-sync replicas than replicas."),
+    Family("pyralog_under_replicated_partitions", "gauge", "Partitions led here that lack in-sync replicas."),
     Family("pyralog_under_min_isr_partitions", "gauge", "Partitions led here that refuse writes with acks=all."),
     Family("pyralog_replica_lag_records", "gauge", "How far a follower is behind.", (*_TP, "follower")),
     Family("pyralog_replica_lag_seconds", "gauge", "How long a follower has been behind.", (*_TP, "follower")),
@@ -102,15 +102,15 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_task_progress_ratio", "gauge", "How far a long task is, from 0 to 1.", ("task",)),
     # groups
     Family("pyralog_consumer_group_lag_records", "gauge", "Records behind the high watermark.", ("group", *_TP)),
-    Family("pyralog_consumer_group_lag_seconds", "gauge", "Age of the oldest record not consumed; 0 without any.", ("group", *_TP)),
+    Family("pyralog_consumer_group_lag_seconds", "gauge", "Age of the oldest record not consumed.", ("group", *_TP)),
     Family("pyralog_consumer_group_committed_offset", "gauge", "The committed offset.", ("group", *_TP)),
     Family("pyralog_consumer_group_members", "gauge", "Members of a group.", ("group",)),
     Family("pyralog_consumer_group_state", "gauge", "1 with the state that the group is in.", ("group", "state")),
     Family("pyralog_consumer_group_rebalances_total", "counter", "Rebalances begun.", ("group",)),
     # resources
     Family("pyralog_cpu_seconds_total", "counter", "Time of each processor of this machine.", ("cpu", "mode")),
-    Family("pyralog_event_loop_busy_ratio", "gauge", "Share of the time since the last scrape that a loop has worked.", ("loop",)),
-    Family("pyralog_event_loop_lag_seconds", "gauge", "The most that a timer was late since the last scrape.", ("loop",)),
+    Family("pyralog_event_loop_busy_ratio", "gauge", "Share of the last interval that a loop has worked.", ("loop",)),
+    Family("pyralog_event_loop_lag_seconds", "gauge", "How late timers were at most in it.", ("loop",)),
     Family("pyralog_cache_bytes", "gauge", "Written records that are not yet synced to disk."),
     Family("pyralog_cache_capacity_bytes", "gauge", "storage.cache_config.max_size."),
     Family("pyralog_cache_hits_total", "counter", "Fetches whose records were in memory."),
@@ -121,7 +121,7 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_disk_total_bytes", "gauge", "Its size.", ("dir",)),
     Family("pyralog_disk_reads_total", "counter", "Read operations of this machine's disks."),
     Family("pyralog_disk_writes_total", "counter", "Write operations of this machine's disks."),
-    Family("pyralog_log_dir_failed", "gauge", "1 when a write or sync has failed: no records are taken until a restart.", ("dir",)),
+    Family("pyralog_log_dir_failed", "gauge", "1 when a write has failed: no records are taken.", ("dir",)),
     Family("pyralog_fsync_duration_seconds", "histogram", "Group syncs of the logs."),
     Family("pyralog_storage_errors_total", "counter", "File operations that failed.", ("op",)),
     Family("pyralog_corrupt_batches_total", "counter", "Fetches that met a damaged batch on disk."),
@@ -138,7 +138,7 @@ NATIVE: tuple[Family, ...] = (
     # security
     Family("pyralog_auth_failures_total", "counter", "Failed logins.", ("mechanism",)),
     Family("pyralog_acl_denials_total", "counter", "Requests refused for lack of rights."),
-    Family("pyralog_tls_certificate_expiry_timestamp_seconds", "gauge", "When a certificate expires.", ("certificate",)),
+    Family("pyralog_tls_certificate_expiry_timestamp_seconds", "gauge", "Its end.", ("certificate",)),
     # this endpoint, and the logs
     Family("pyralog_metrics_series_dropped_total", "counter", "Series left out of scrapes for metrics.max_series."),
     Family("pyralog_log_records_total", "counter", "Log records written, by level.", ("level",)),

@@ -20,8 +20,8 @@ SAMPLE_EVERY_S = 5.0
 class Hdr(NamedTuple):
     """A histogram of the plane as it is now."""
 
-    count: int
-    sum: int
+    entries: int
+    total: int
     buckets: Sequence[int]
 
 
@@ -83,4 +83,4 @@ class Window:
         if not base.buckets:
             return hdr
         gained = [after - before for after, before in zip(hdr.buckets, base.buckets, strict=True)]
-        return Hdr(hdr.count - base.count, hdr.sum - base.sum, gained)
+        return Hdr(hdr.entries - base.entries, hdr.total - base.total, gained)
