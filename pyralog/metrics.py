@@ -60,7 +60,7 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_batch_bytes", "histogram", "Bytes of a batch appended, as it was sent."),
     Family("pyralog_write_latency_seconds", "histogram", "From a produce request to its acknowledgement."),
     Family("pyralog_write_latency_quantile_seconds", "summary", "The same over the last minute."),
-    Family("pyralog_read_latency_seconds", "histogram", "From a fetch request to its answer, but for waits for records."),
+    Family("pyralog_read_latency_seconds", "histogram", "From a fetch request to its answer, waits apart."),
     Family("pyralog_read_latency_quantile_seconds", "summary", "The same over the last minute."),
     Family("pyralog_requests_total", "counter", "Requests, by the error of the whole.", ("api", "error")),
     Family("pyralog_request_duration_seconds", "histogram", "From a request to its answer.", ("api",)),
