@@ -49,9 +49,8 @@ class NodeSection(Section):
         BeforeValidator(split_list),
         Opt(default="[data_dir]", effect="operations"),
     ] = Field((), description="Several data disks. This release takes one.")
-    log_dir: Annotated[Text, Opt()] = Field(
-        "/var/log/pyralog",
-        description="Folder of pyralog.log, audit.log and error.log. By default used where it is there and writable.",
+    log_dir: Annotated[Text, Opt(effect="operations")] = Field(
+        "/var/log/pyralog", description="Folder of pyralog.log, audit.log and error.log."
     )
     cluster_nodes: Annotated[
         tuple[Member, ...],
@@ -84,9 +83,9 @@ class NetworkSection(Section):
     listeners: Annotated[tuple[ClientListener, ...], Opt(default="one, from listen_address")] = Field(
         (), description="Several client ports: a list of {name, listen, advertised, protocol}."
     )
-    admin_address: Annotated[Address | None, BeforeValidator(parse_optional_address), Opt(default="none")] = Field(
-        None, description="A separate port that serves HTTP alone, the same as the client port."
-    )
+    admin_address: Annotated[
+        Address | None, BeforeValidator(parse_optional_address), Opt(effect="operations", default="none")
+    ] = Field(None, description="A separate HTTP port.")
     max_connections: Annotated[Whole, Opt(kafka=("max.connections",))] = Field(
         10000, ge=1, le=INT_MAX, description="Client connections above this number are closed and counted."
     )

@@ -25,11 +25,11 @@ def _families(value: object) -> tuple[str, ...]:
 class MetricsSection(Section):
     """What /metrics and /public_metrics show."""
 
-    families: Annotated[tuple[str, ...], BeforeValidator(_families), Opt(default="all")] = Field(
+    families: Annotated[tuple[str, ...], BeforeValidator(_families), Opt(effect="operations", default="all")] = Field(
         FAMILIES,
         description="native (pyralog_*), process (process_*), jmx and exporter (kafka_*), redpanda (/public_metrics).",
     )
-    max_series: Annotated[Whole, Opt()] = Field(
+    max_series: Annotated[Whole, Opt(effect="operations")] = Field(
         20_000, ge=1000, le=1_000_000, description="Most series in one answer; what is left out is counted."
     )
 
@@ -37,15 +37,15 @@ class MetricsSection(Section):
 class LoggingSection(Section):
     """The log files pyralog.log, error.log and audit.log in node.log_dir."""
 
-    format: Annotated[Literal["text", "json"], Opt()] = Field(
+    format: Annotated[Literal["text", "json"], Opt(effect="operations")] = Field(
         "text", description="How log records are written; audit.log is always JSON lines."
     )
-    max_size: Annotated[Bytes, Opt(unit="bytes")] = Field(
+    max_size: Annotated[Bytes, Opt(effect="operations", unit="bytes")] = Field(
         64 * MIB, ge=0, le=2**40, description="Size at which a log file is put aside; 0 leaves that to logrotate."
     )
-    keep: Annotated[Whole, Opt()] = Field(
+    keep: Annotated[Whole, Opt(effect="operations")] = Field(
         5, ge=0, le=1000, description="Files that are put aside and kept, of each log."
     )
-    queue_records: Annotated[Whole, Opt()] = Field(
+    queue_records: Annotated[Whole, Opt(effect="operations")] = Field(
         10_000, ge=100, le=INT_MAX, description="Records that wait for a slow disk; more are dropped and counted."
     )
