@@ -19,8 +19,13 @@ from pyralog.version import __version__
 class Wrapped:
     """What docker's library calls a container."""
 
+    status = "running"
+
     def __init__(self) -> None:
         self.archives: list[tuple[str, bytes]] = []
+
+    def reload(self) -> None:
+        """Newer releases of testcontainers ask it for its state."""
 
     def put_archive(self, folder: str, data: bytes) -> None:
         self.archives.append((folder, data))
