@@ -165,8 +165,12 @@ def test_what_was_acknowledged_outlives_a_kill(broker: Broker) -> None:
         with pytest.raises(OSError, match="refused"):
             broker.topics()
         broker.start()
-        assert open_files() == files
-    assert threading.active_count() == threads
+        # A connection that was just closed may still be there on one side: what counts is that nothing stays.
+        deadline = time.monotonic() + 10
+        while open_files() > files:
+            assert time.monotonic() < deadline, (open_files(), files)
+            time.sleep(0.01)
+    assert threading.active_count() <= threads  # a client thread may have ended since
     assert consume(broker, "a", 2) == [b"1", b"2"]
     assert produce(broker, "a", b"3") == [2]
 
