@@ -38,7 +38,7 @@ from pyralog.net.advertised import AdvertisedAddress, container_gateway, registe
 from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
-from pyralog.replication.maintenance import Maintenance, maintenance_settings
+from pyralog.replication.maintenance import Maintenance, MaintenanceSettings
 from pyralog.replication.opening import PartitionStore
 from pyralog.runtime import SteadyClock, TaskScope, WorkPool, now_ms, start_thread, work_threads
 from pyralog.runtime import run as run_loop
@@ -261,7 +261,7 @@ class Node:
         storage = self._config.storage
         store = PartitionStore(self._log_dir, self._clock)
         lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, self._clock)
-        settings = maintenance_settings(storage)
+        settings = MaintenanceSettings(storage.retention_check_interval_ms, storage.producer_id_expiration_ms)
         self._maintenance = Maintenance(settings, lifecycle, plane, store, self._work, self._scope, self._clock)
         lifecycle.set_follow(self._maintenance)
         plane.events.detached = self._maintenance.detached

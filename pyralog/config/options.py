@@ -16,7 +16,7 @@ DAY_MS = 86_400_000
 # static: read at start. cluster: may also be set while running, for all nodes or one (IncrementalAlterConfigs).
 Scope = Literal["static", "cluster"]
 # now, or the later release (by its subject) whose code reads the key; until then it is checked and kept, no more.
-Effect = Literal["now", "cluster", "groups", "transactions", "operations"]
+Effect = Literal["now", "cluster", "groups", "transactions", "compaction", "operations"]
 
 
 @dataclass(frozen=True, slots=True)

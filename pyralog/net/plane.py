@@ -366,13 +366,6 @@ class Plane:
         self.engine.roll(self.handle(tp), cookie)
         await future
 
-    async def swap_segments(self, tp: TopicPartition, swap: bytes) -> None:
-        """A cleaned segment takes the place of others (storage.compaction packs `swap`); INVALID_REQUEST when they have
-        changed, KAFKA_STORAGE_ERROR when its files cannot be renamed."""
-        cookie, future = self._wait()
-        self.engine.swap_segments(self.handle(tp), swap, cookie)
-        await future
-
     async def append(self, tp: TopicPartition, batch: bytes) -> int:
         """Append a valid record batch; its base offset once it is written (and synced, where acks wait for that)."""
         return (await self.start_append(tp, batch))[0]

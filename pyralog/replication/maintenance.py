@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyralog.cluster.image import ClusterImage
-from pyralog.config.schema import StorageSection
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.net.plane import PartitionSnapshot, Plane
-from pyralog.replication.cleaner import CLEANER_DEFAULTS, CleanerSettings, LogCleaner
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.opening import PartitionStore, Replica
 from pyralog.runtime import TaskScope, WorkPool
@@ -32,23 +30,10 @@ PARTITIONS_PER_TURN = 200
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceSettings:
-    """How often segments are looked at, how long an idle producer is remembered; clean_interval_ms None = never."""
+    """How often segments are looked at, and how long an idle producer is remembered."""
 
     retention_check_interval_ms: int = 300_000
     producer_id_expiration_ms: int = 86_400_000
-    clean_interval_ms: int | None = 15_000
-    cleaner: CleanerSettings = CLEANER_DEFAULTS
-
-
-def maintenance_settings(storage: StorageSection) -> MaintenanceSettings:
-    """The part of the configuration that is ours."""
-    cleaner = storage.cleaner
-    return MaintenanceSettings(
-        storage.retention_check_interval_ms,
-        storage.producer_id_expiration_ms,
-        cleaner.check_interval_ms if cleaner.enabled else None,
-        CleanerSettings(cleaner.key_map_bytes, cleaner.max_bytes_per_s),
-    )
 
 
 class Removals:
@@ -116,18 +101,6 @@ class Maintenance:
         self._starts_changed = 0
         self._starts_written = 0
         self.segments_deleted = 0
-        self.cleaner = LogCleaner(
-            settings.cleaner,
-            lifecycle,
-            plane,
-            store,
-            work,
-            scope,
-            now_ms,
-            save_points=self.checkpoint,
-            point_of=lambda tp: self._recovery_points.get(tp, 0),
-            remove_later=self._remove_files,
-        )
 
     def start(self, image: Callable[[], ClusterImage]) -> None:
         """Begin the periodic work; `image()` is the newest image."""
@@ -138,8 +111,6 @@ class Maintenance:
 
         self._every("checkpoints", CHECKPOINT_EVERY_MS, self.checkpoint)
         self._every("retention", self._settings.retention_check_interval_ms, self.check_all)
-        if self._settings.clean_interval_ms is not None:
-            self._every("cleaner", self._settings.clean_interval_ms, self.cleaner.run)
         self._every("producers", EXPIRE_EVERY_MS, self.expire_producers)
         self._every("retry", RETRY_EVERY_MS, retry)
         self._scope.start(self._removals.run(self._work), name="removals", critical=True)
@@ -163,7 +134,6 @@ class Maintenance:
 
     async def forget(self, partitions: Sequence[TopicPartition]) -> None:
         """No new partition of these names may find offsets of the old ones."""
-        self.cleaner.forget(partitions)
         gone = [tp for tp in partitions if tp in self._recovery_points or tp in self._log_starts]
         for tp in gone:
             self._recovery_points.pop(tp, None)
@@ -180,9 +150,6 @@ class Maintenance:
         """Delete retired partition folders when the delay is over."""
         for folder in folders:
             self._removals.add(delay_ms, lambda folder=folder: self._store.log_dir.remove(folder))  # type: ignore[misc]
-
-    def _remove_files(self, replica: Replica, paths: list[Path]) -> None:
-        self._removals.add(replica.settings.file_delete_delay_ms, lambda: self._store.log_dir.remove_files(paths))
 
     async def remove_due(self) -> None:
         """Delete what is due, without waiting for the loop that does it."""
@@ -271,7 +238,6 @@ class Maintenance:
     def begin(self) -> None:
         """Take over the offsets that the last run has left, for partitions that this run cannot open."""
         left = self._store.left
-        self.cleaner.begin()
         mine = {failure.wanted.tp for failure in self._lifecycle.failed.values() if not failure.wanted.create}
         self._recovery_points = {tp: offset for tp, offset in left.recovery_points.items() if tp in mine}
         self._log_starts = {tp: offset for tp, offset in left.log_starts.items() if tp in mine}

@@ -136,7 +136,6 @@ class PartitionStore:
             recovery_point=left.recovery_points.get(tp, 0),
             log_start=left.log_starts.get(tp, 0),
             epoch_limit=wanted.leader_epoch,
-            cleaned_to=left.cleaned.get(tp, 0),
             clean=left.clean,
             files=self.log_dir.files,
             now_ms=self._now_ms(),

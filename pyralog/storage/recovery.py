@@ -31,7 +31,6 @@ from pyralog.storage.names import (
     parse_segment,
     segment_name,
 )
-from pyralog.storage.swapping import recover_swaps
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,6 @@ def open_partition(
     recovery_point: int = 0,
     log_start: int = 0,
     epoch_limit: int = _NO_EPOCH_LIMIT,
-    cleaned_to: int = 0,
     clean: bool = False,
     files: Files | None = None,
     now_ms: int,
@@ -77,14 +75,13 @@ def open_partition(
     """The log in `directory`, created when there is none, ready to be handed to a plane.
 
     `recovery_point`: every record below it was flushed. `clean`: the node was stopped cleanly, nothing need be scanned.
-    `cleaned_to`: compaction may have made gaps below it.
     `epoch_limit`: the newest leader epoch of the partition that this node has heard of, or promised.
     Runs in the calling thread and releases the GIL while it reads. StorageError when the file system fails.
     """
     report = RecoveryReport() if report is None else report
     try:
         opened = _Opening(directory, config, files or Files(), now_ms, report, epoch_limit).run(
-            recovery_point, log_start, cleaned_to, clean
+            recovery_point, log_start, clean
         )
     except OSError as error:
         raise StorageError("recover", str(directory), error.errno or 0) from error
@@ -136,7 +133,7 @@ class _Opening:
         self.snapshots: list[int] = []
         self.leader_epoch = -1  # of the last batch that was looked at
 
-    def run(self, recovery_point: int, log_start: int, cleaned_to: int, clean: bool) -> PartitionLog:
+    def run(self, recovery_point: int, log_start: int, clean: bool) -> PartitionLog:
         self._list()
         if not self.bases:
             self._create(log_start)
@@ -154,7 +151,7 @@ class _Opening:
                 self._verify_closed(i)
         covered = self._load_snapshot(self.log.log_end if first is None else self._scan_start(first, recovery_point))
         if first is not None:
-            self._scan(first, recovery_point, max(recovery_point, log_start, cleaned_to), covered)
+            self._scan(first, recovery_point, max(recovery_point, log_start), covered)
         elif covered < self.log.log_end:
             scan.replay_producers(self.log, covered, self.log.log_end, self.now_ms)
         if log_start > self.log.log_end:
@@ -175,7 +172,6 @@ class _Opening:
 
     def _list(self) -> None:
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        recover_swaps(self.files, self.directory)
         orphans = []
         with os.scandir(self.directory) as entries:
             for entry in entries:

@@ -18,12 +18,11 @@ from pyralog._speedups.plane.transactions cimport list_aborted, txn_stabilize, v
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
-    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
+    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
     E_CORRUPT_MESSAGE, E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
     EVENT_DETACHED, EVENT_DONE,
     Command, Connection, Engine, Partition, Settings, StaticAnswer, Topic,
 )
-from pyralog._speedups.plane.swap cimport swap_segments
 from pyralog._speedups.plane.waiters cimport NOBODY, partition_fail_waiters, partition_unused, partition_wake_all
 from pyralog._speedups.producers cimport (
     AbortedTxn, ProducerBatch, ProducerState, batch_producer, producers_append, producers_check_epoch, producers_count, producers_expire,
@@ -381,8 +380,6 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
         done(e, command, producers_expire(command.partition.producers, command.a), NULL, 0)
     elif kind == CMD_ROLL:
         done(e, command, roll(e, command.partition), NULL, 0)
-    elif kind == CMD_SWAP:
-        done(e, command, -swap_segments(command.partition, command), NULL, 0)
     elif kind == CMD_STATIC:
         teach(e, command)
     elif kind == CMD_LISTEN:

@@ -21,7 +21,7 @@ from pyralog._speedups.plane.ring cimport (
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME, CMD_LOG_START,
     CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
-    CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
+    CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
     ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
     Command, Connection, Engine, Event, FileChunk, Histogram, Partition, Settings,
 )
@@ -366,10 +366,6 @@ cdef class PlaneEngine:
 
     def roll(self, PartitionHandle handle not None, uint64_t cookie):
         self.push(CMD_ROLL, handle.p, 0, None, 0, 0, cookie)
-
-    def swap_segments(self, PartitionHandle handle not None, bytes data not None, uint64_t cookie):
-        """data: what storage.compaction packs for _speedups.swap."""
-        self.push(CMD_SWAP, handle.p, 0, data, 0, 0, cookie)
 
     def append(self, PartitionHandle handle not None, bytes batch not None, uint64_t cookie):
         self.push(CMD_APPEND, handle.p, 0, batch, 0, 0, cookie)

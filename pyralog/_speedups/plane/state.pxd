@@ -345,7 +345,6 @@ cdef enum:
     CMD_MARKER = 30
     CMD_VERIFY = 31
     CMD_ABORTED = 32
-    CMD_SWAP = 33
 
     EVENT_REQUEST = 1           # token, bytes, a = connection, b = reason
     EVENT_HANDOVER = 2          # fd, bytes read so far

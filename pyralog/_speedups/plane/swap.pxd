@@ -1,4 +1,0 @@
-from pyralog._speedups.plane.state cimport Command, Partition
-
-# Data: struct Swap, then the base offsets of the old segments. 0, or a Kafka error code.
-cdef int swap_segments(Partition* p, const Command* command) noexcept nogil

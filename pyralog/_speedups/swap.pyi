@@ -1,3 +1,0 @@
-from pyralog._speedups.segment import PartitionLog
-
-def swap(log: PartitionLog, data: bytes) -> bool: ...
