@@ -44,20 +44,28 @@ def _load(module: str, entry: int | str) -> Loaded:
     return Loaded(parsed, classes)
 
 
-@functools.cache
+# By API key, or by the name of a blob. Several threads may load the same at a time: what is stored first is everybody's
+# (setdefault is atomic), since a message of a class made twice could not be encoded.
+_LOADED: dict[int | str, Loaded] = {}
+
+
+def _once(module: str, entry: int | str) -> Loaded:
+    found = _LOADED.get(entry)
+    return _LOADED.setdefault(entry, _load(module, entry)) if found is None else found
+
+
 def load_api(key: int) -> Loaded:
     """Schema and classes of an API; KeyError when the tables do not have it."""
-    return _load(index.APIS[key][1], key)
+    return _once(index.APIS[key][1], key)
 
 
-@functools.cache
 def load_blob(name: str) -> Loaded:
     """Schema and classes of a blob: ConsumerProtocolSubscription, or half a record such as OffsetCommitKey."""
     if name in index.RECORDS:
-        return _load("coordinator_records", name)
+        return _once("coordinator_records", name)
     if name not in index.BLOBS:
         raise KeyError(name)
-    return _load("blobs", name)
+    return _once("blobs", name)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 import pathlib
 import runpy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,3 +51,18 @@ def test_names_of_the_module() -> None:
     assert all(getattr(m, name).__name__ == name for name in loading.class_names())
     with pytest.raises(AttributeError, match="NoSuchRequest"):
         m.NoSuchRequest  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_threads_that_load_an_api_at_once_get_the_same_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node imports its handlers beside the loop, which serves requests meanwhile."""
+    monkeypatch.setattr(loading, "_LOADED", {})
+    load, both = loading._load, threading.Barrier(2)
+
+    def slow(module: str, entry: int | str) -> loading.Loaded:
+        both.wait(10)
+        return load(module, entry)
+
+    monkeypatch.setattr(loading, "_load", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(loading.load_api, (19, 19))
+    assert first is second
