@@ -17,13 +17,14 @@ from tests.reference.pyralog import Pyralog
 pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Kafka's tools need Java")
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pyralog]:
-    with Pyralog(data_dir=tmp_path_factory.mktemp("tools") / "data") as node:
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Pyralog]:
+    """One for each test: one of them aborts the transaction that others look at, and they come in any order."""
+    with Pyralog(data_dir=tmp_path / "data") as node:
         yield node
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def txn(broker: Pyralog) -> Iterator[Txn]:
     """An open transaction with one record."""
     with WireClient(broker.port) as client:
