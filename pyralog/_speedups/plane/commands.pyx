@@ -185,8 +185,15 @@ cdef int coordinator_batch(Engine* e, Partition* p, BatchInfo* info) noexcept no
     return 0 if producers_append(p.producers, &batch, e.now_ms) == 0 else E_KAFKA_STORAGE_ERROR
 
 
+cdef void keep_data(Engine* e, Command* command) noexcept nogil:
+    """The plane has taken the command's bytes over; they are given back when they have been written."""
+    e.buffered_bytes += command.size
+    retire(e, command.data, command.size)
+    command.data = NULL
+
+
 cdef int append_batch(Engine* e, Command* command) noexcept nogil:
-    """A batch made by Python: 0 when queued, else a Kafka error code. Its bytes are kept until they are written."""
+    """A batch made by Python: 0 when queued, else a Kafka error code."""
     cdef Partition* p = command.partition
     cdef BatchInfo info
     cdef BatchRef ref
@@ -216,15 +223,14 @@ cdef int append_batch(Engine* e, Command* command) noexcept nogil:
     p.bytes_in += info.size
     p.records_in += info.count
     p.batches_in += 1
-    e.buffered_bytes += command.size
-    retire(e, command.data, command.size)
-    command.data = NULL
     return 0
 
 
-cdef void append(Engine* e, Command* command) noexcept nogil:
-    cdef int rc = append_batch(e, command)
-    if rc != 0:
+cdef void queued(Engine* e, Command* command, int rc) noexcept nogil:
+    """The command's batch has been queued (0), and DONE comes when it is written; or it is refused with a Kafka error."""
+    if rc == 0:
+        keep_data(e, command)
+    else:
         done(e, command, -rc, NULL, 0)
 
 
@@ -273,9 +279,7 @@ cdef void resubmit(Engine* e, Command* command) noexcept nogil:
     serve_frame(e, c, command.data, command.size, True)
     if not c.blocked:
         unblock(e, c)
-    e.buffered_bytes += command.size
-    retire(e, command.data, command.size)
-    command.data = NULL
+    keep_data(e, command)
 
 
 cdef void permit(Engine* e, Command* command) noexcept nogil:
@@ -342,7 +346,7 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
     elif kind == CMD_RESUBMIT:
         resubmit(e, command)
     elif kind == CMD_APPEND:
-        append(e, command)
+        queued(e, command, append_batch(e, command))
     elif kind == CMD_PERMIT:
         permit(e, command)
     elif kind == CMD_PERMIT_VERSION:
@@ -364,13 +368,7 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
     elif kind == CMD_PRODUCERS:
         list_producers(e, command)
     elif kind == CMD_MARKER:
-        rc = write_marker(e, command)
-        if rc != 0:
-            done(e, command, -rc, NULL, 0)
-        else:
-            e.buffered_bytes += command.size
-            retire(e, command.data, command.size)
-            command.data = NULL
+        queued(e, command, write_marker(e, command))
     elif kind == CMD_VERIFY:
         verify(e, command)
     elif kind == CMD_ABORTED:

@@ -21,7 +21,7 @@ from pyralog._speedups.plane.partition cimport (
 )
 from pyralog._speedups.plane.ring cimport count_error, histogram_add
 from pyralog._speedups.plane.state cimport (
-    DENY_WRITE, E_CORRUPT_MESSAGE, E_INVALID_RECORD, E_INVALID_REQUEST, E_INVALID_REQUIRED_ACKS, E_INVALID_TIMESTAMP,
+    DENY_WRITE, E_CORRUPT_MESSAGE, E_INVALID_PRODUCER_EPOCH, E_INVALID_RECORD, E_INVALID_REQUEST, E_INVALID_REQUIRED_ACKS, E_INVALID_TIMESTAMP,
     E_INVALID_TXN_STATE, E_KAFKA_STORAGE_ERROR, E_MESSAGE_TOO_LARGE, E_NONE, E_NOT_ENOUGH_REPLICAS,
     E_NOT_LEADER_OR_FOLLOWER, E_OUT_OF_ORDER_SEQUENCE_NUMBER, E_TOPIC_AUTHORIZATION_FAILED,
     E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, E_UNKNOWN_TOPIC_ID, E_UNKNOWN_TOPIC_OR_PARTITION,
@@ -32,7 +32,7 @@ from pyralog._speedups.plane.transactions cimport txn_begun, txn_known
 from pyralog._speedups.plane.waiters cimport partition_await, waits_for_sync
 from pyralog._speedups.producers cimport (
     PRODUCER_DUPLICATE, PRODUCER_NEW, ProducerBatch, ProducerVerdict, batch_producer, producers_append, producers_check,
-    producers_check_epoch, producers_knows,
+    producers_knows,
 )
 from pyralog._speedups.records cimport RecordWalk, records_walk
 from pyralog._speedups.segment cimport BatchRef
@@ -40,6 +40,7 @@ from pyralog._speedups.segment cimport BatchRef
 cdef enum:
     ZSTD = 4
     ZSTD_FROM = 7               # Produce version
+    NO_REASON = -1
     SECOND_FROM = 12            # a client that speaks transactions of the second version
     TOPIC_ID_FROM = 13
     PARTITION_ANSWER = 64       # bytes of one partition's answer, at most
@@ -87,47 +88,47 @@ cdef Topic* read_topic(Engine* e, Request* r, Cursor* body, Span* name) noexcept
     return topic_by_name(e, name.data, name.size)
 
 
-cdef bint needs_python(Engine* e, Partition* p, Span records) noexcept nogil:
+cdef bint hides_records(Engine* e, const Partition* p, const BatchInfo* info) noexcept nogil:
     """A compressed batch whose records have to be looked at: keyless ones on a compacted topic, another codec, a lower
     bound of timestamps, which no header tells."""
-    cdef BatchInfo info
-    cdef int codec
-    if p == NULL or records.data == NULL or batch_parse(records.data, records.size, &info) != 0:
-        return False
-    codec = info.attributes & ATTR_CODEC
+    cdef int codec = info.attributes & ATTR_CODEC
     if p.settings.compression >= 0 and codec != p.settings.compression:
         return True
     return codec != 0 and (p.settings.compacted or (
         not p.settings.append_time and p.settings.timestamp_before_max_ms < e.now_ms))
 
 
-cdef int transaction_verdict(Engine* e, Connection* c, Request* r, Partition* p, Span records, bint named) noexcept nogil:
-    """FORWARD when the coordinator has to be asked about the batch's transaction; else SERVED, with what is refused."""
-    cdef BatchInfo info
+cdef bint unverified(Engine* e, Connection* c, Partition* p, const BatchInfo* info) noexcept nogil:
+    """The coordinator has to be asked about the transaction of this batch. Not where it is a duplicate, or of an old epoch:
+    the producer table says enough of those."""
     cdef ProducerBatch batch
     cdef ProducerVerdict verdict
-    if p == NULL or records.data == NULL or batch_parse(records.data, records.size, &info) != 0:
-        return SERVED
-    if info.attributes & ATTR_TRANSACTIONAL == 0 or info.producer_id < 0:
-        return SERVED
-    if not named:
-        r.refused = E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED     # nobody can say whether its producer may write it
-        return SERVED
+    cdef int rc
     if txn_known(e, c, p, info.producer_id, info.producer_epoch):
-        return SERVED
-    batch_producer(&info, &batch)
-    if producers_check_epoch(p.producers, info.producer_id, info.producer_epoch) != 0:
-        return SERVED
-    return SERVED if producers_check(p.producers, &batch, &verdict) == PRODUCER_DUPLICATE else FORWARD
+        return False
+    batch_producer(info, &batch)
+    rc = producers_check(p.producers, &batch, &verdict)
+    return rc != PRODUCER_DUPLICATE and rc != E_INVALID_PRODUCER_EPOCH
+
+
+cdef int look(Engine* e, Connection* c, Request* r, Partition* p, Span records, bint named) noexcept nogil:
+    """Why this batch has to go to Python, by its header; NO_REASON when it need not. Notes what the request is refused for."""
+    cdef BatchInfo info
+    if p == NULL or records.data == NULL or batch_parse(records.data, records.size, &info) != 0:
+        return NO_REASON
+    if info.attributes & ATTR_TRANSACTIONAL and info.producer_id >= 0:
+        if not named:
+            r.refused = E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED     # nobody can say whether its producer may write it
+        elif unverified(e, c, p, &info):
+            return FORWARD_TRANSACTION
+    return FORWARD_RECORDS if hides_records(e, p, &info) else NO_REASON
 
 
 cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
     """Walks the whole request before anything of it takes effect."""
     cdef Cursor body = r.body
     cdef Head head = read_head(r, &body)
-    cdef int64_t t
-    cdef int64_t i
-    cdef int64_t n
+    cdef int64_t t, i, n
     cdef int32_t index
     cdef Span name
     cdef Span records
@@ -135,6 +136,7 @@ cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
     cdef uint8_t permits
     cdef int64_t total = 0
     cdef int verdict = SERVED
+    cdef int reason
     r.refused = E_NONE
     for t in range(head.n_topics):
         topic = read_topic(e, r, &body, &name)
@@ -154,12 +156,10 @@ cdef int check(Engine* e, Connection* c, Request* r) noexcept nogil:
             if body.bad:
                 return MALFORMED
             if verdict == SERVED or r.reason == FORWARD_RECORDS:
-                if transaction_verdict(e, c, r, topic_partition(topic, index), records, head.transactional) == FORWARD:
+                reason = look(e, c, r, topic_partition(topic, index), records, head.transactional)
+                if reason != NO_REASON:
                     verdict = FORWARD
-                    r.reason = FORWARD_TRANSACTION
-            if verdict == SERVED and needs_python(e, topic_partition(topic, index), records):
-                verdict = FORWARD
-                r.reason = FORWARD_RECORDS
+                    r.reason = reason
         if r.flexible:
             skip_tags(&body)
     if r.flexible:
