@@ -16,12 +16,12 @@ Contract
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
 
 from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
 from pyralog.api.handler import Api
+from pyralog.api.offset_answers import OffsetAnswers, written_code
 from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
     OffsetCommitRequest,
@@ -31,6 +31,7 @@ from pyralog.wire.messages import (
 )
 
 IDS_FROM = 10
+ANSWERS = OffsetAnswers(OffsetCommitResponse, OffsetCommitResponseTopic, OffsetCommitResponsePartition)
 
 
 def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitResponse | Awaitable[OffsetCommitResponse]:
@@ -41,46 +42,15 @@ def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitRespon
     if not refused and len(kept) == len(request.topics):
         return ask_group(request.group_id, request, context)
     if not kept:
-        return OffsetCommitResponse(topics=_refusals(refused))
+        return ANSWERS.merged((), refused)
     request.topics = kept
     asked = ask_group(request.group_id, request, context).recover(lambda error: fail(request, error.code, error.why))
-    return asked.map(lambda response: _merged(response, refused))
-
-
-def _refusals(refused: list[tuple[str, bytes, int, ErrorCode]]) -> list[OffsetCommitResponseTopic]:
-    topics: dict[tuple[str, bytes], OffsetCommitResponseTopic] = {}
-    for name, topic_id, index, code in refused:
-        topic = topics.setdefault((name, topic_id), OffsetCommitResponseTopic(name=name, topic_id=topic_id))
-        topic.partitions.append(OffsetCommitResponsePartition(partition_index=index, error_code=code))
-    return list(topics.values())
-
-
-def _merged(response: Any, refused: list[tuple[str, bytes, int, ErrorCode]]) -> OffsetCommitResponse:
-    topics = {(topic.name, topic.topic_id): topic for topic in response.topics}
-    for topic in _refusals(refused):
-        known = topics.setdefault((topic.name, topic.topic_id), topic)
-        if known is not topic:
-            known.partitions.extend(topic.partitions)
-    return OffsetCommitResponse(topics=list(topics.values()))
+    return asked.map(lambda response: ANSWERS.merged(response.topics, refused))
 
 
 def fail(request: OffsetCommitRequest, code: ErrorCode, why: str | None) -> OffsetCommitResponse:
     """The error on every partition."""
-    if code is ErrorCode.RECORD_LIST_TOO_LARGE:
-        code = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-    return OffsetCommitResponse(
-        topics=[
-            OffsetCommitResponseTopic(
-                name=topic.name,
-                topic_id=topic.topic_id,
-                partitions=[
-                    OffsetCommitResponsePartition(partition_index=one.partition_index, error_code=code)
-                    for one in topic.partitions
-                ],
-            )
-            for topic in request.topics
-        ]
-    )
+    return ANSWERS.failed(request.topics, written_code(code))
 
 
 API = Api(8, "OffsetCommit", 2, 10, handle, fail)

@@ -20,9 +20,10 @@ from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
 from pyralog.api.handler import Api
+from pyralog.api.offset_answers import OffsetAnswers, written_code
 from pyralog.api.transactions import demand_transactional_id, offsets_partition
 from pyralog.coordinator.transaction.requests import AddPartitions, VerifyPartitions
-from pyralog.coordinator.transaction.state import ProducerIdentity
+from pyralog.coordinator.transaction.state import TV2, ProducerIdentity
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.runtime import Pending
@@ -36,7 +37,7 @@ from pyralog.wire.messages import (
 IDS_FROM = 6
 IMPLICIT_FROM = 5  # KIP-890
 ABORTABLE_FROM = 4
-TV2 = 2
+ANSWERS = OffsetAnswers(TxnOffsetCommitResponse, TxnOffsetCommitResponseTopic, TxnOffsetCommitResponsePartition)
 _NAMES = {
     ErrorCode.PRODUCER_FENCED: ErrorCode.INVALID_PRODUCER_EPOCH,
     # Retriable for clients of every version, and without another look for the coordinator.
@@ -57,7 +58,7 @@ def handle(
     refused = judge_offset_topics(request.topics, context, by_id=context.version >= IDS_FROM)
     request.topics = [topic for topic in request.topics if topic.partitions]
     if not request.topics and refused:
-        return TxnOffsetCommitResponse(topics=_refusals(refused))
+        return ANSWERS.merged((), refused)
     result: Pending[Any] = Pending()
 
     def commit(verdict: BaseException | None) -> None:
@@ -68,7 +69,8 @@ def handle(
             ask_group(request.group_id, request, context).then(result.resolve)
 
     _verdict(request, context).then(commit)
-    return result.recover(lambda error: _failed(request, error)).map(lambda response: _merged(response, refused))
+    answered = result.recover(lambda error: fail(request, written_code(error.code), error.why))
+    return answered.map(lambda response: ANSWERS.merged(response.topics, refused))
 
 
 def _verdict(request: TxnOffsetCommitRequest, context: Context) -> Pending[None]:
@@ -108,45 +110,9 @@ def _told(value: BaseException | None, version: int) -> BaseException | None:
     return KafkaError(_NAMES.get(code, code), value.why)
 
 
-def _refusals(refused: list[tuple[str, bytes, int, ErrorCode]]) -> list[TxnOffsetCommitResponseTopic]:
-    topics: dict[tuple[str, bytes], TxnOffsetCommitResponseTopic] = {}
-    for name, topic_id, index, code in refused:
-        topic = topics.setdefault((name, topic_id), TxnOffsetCommitResponseTopic(name=name, topic_id=topic_id))
-        topic.partitions.append(TxnOffsetCommitResponsePartition(partition_index=index, error_code=code))
-    return list(topics.values())
-
-
-def _merged(response: Any, refused: list[tuple[str, bytes, int, ErrorCode]]) -> TxnOffsetCommitResponse:
-    topics = {(topic.name, topic.topic_id): topic for topic in response.topics}
-    for topic in _refusals(refused):
-        known = topics.setdefault((topic.name, topic.topic_id), topic)
-        if known is not topic:
-            known.partitions.extend(topic.partitions)
-    return TxnOffsetCommitResponse(topics=list(topics.values()))
-
-
-def _failed(request: TxnOffsetCommitRequest, error: KafkaError) -> TxnOffsetCommitResponse:
-    code = error.code
-    if code is ErrorCode.RECORD_LIST_TOO_LARGE:
-        code = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-    return fail(request, code, error.why)
-
-
 def fail(request: TxnOffsetCommitRequest, code: ErrorCode, why: str | None) -> TxnOffsetCommitResponse:
     """The error on every partition."""
-    return TxnOffsetCommitResponse(
-        topics=[
-            TxnOffsetCommitResponseTopic(
-                name=topic.name,
-                topic_id=topic.topic_id,
-                partitions=[
-                    TxnOffsetCommitResponsePartition(partition_index=one.partition_index, error_code=code)
-                    for one in topic.partitions
-                ],
-            )
-            for topic in request.topics
-        ]
-    )
+    return ANSWERS.failed(request.topics, code)
 
 
 API = Api(28, "TxnOffsetCommit", 0, 6, handle, fail)

@@ -70,6 +70,16 @@ def commit_offsets(shard: GroupShard, request: ClientRequest, ticket: int, now_m
     timers = _admit_commit(shard, message, request.version, now_ms)
     retention_ms = message.retention_time_ms
     expire_ms = NO_EXPIRY if retention_ms < 0 else now_ms + retention_ms
+    records, topics = _committed(
+        shard, message, now_ms, expire_ms, OffsetCommitResponseTopic, OffsetCommitResponsePartition
+    )
+    return Outcome(records, (Reply(ticket, OffsetCommitResponse(topics=topics)),), timers)
+
+
+def _committed(
+    shard: GroupShard, message: Any, now_ms: int, expire_ms: int, answer_topic: Any, answer_partition: Any
+) -> tuple[tuple[CoordinatorRecord, ...], list[Any]]:
+    """A record for each partition of a commit that passes, and the topics of its answer, made of these classes."""
     group_id, most = message.group_id, shard.settings.offset_metadata_max_bytes
     records, topics = [], []
     for topic in message.topics:
@@ -85,9 +95,9 @@ def commit_offsets(shard: GroupShard, request: ClientRequest, ticket: int, now_m
                     one.committed_offset, one.committed_leader_epoch, metadata, now_ms, expire_ms, topic_id, -1
                 )
                 records.append(commit_record(group_id, name, index, committed))
-            results.append(OffsetCommitResponsePartition(partition_index=index, error_code=code))
-        topics.append(OffsetCommitResponseTopic(name=name, topic_id=topic_id, partitions=results))
-    return Outcome(tuple(records), (Reply(ticket, OffsetCommitResponse(topics=topics)),), timers)
+            results.append(answer_partition(partition_index=index, error_code=code))
+        topics.append(answer_topic(name=name, topic_id=topic_id, partitions=results))
+    return tuple(records), topics
 
 
 def _admit_commit(shard: GroupShard, message: Any, version: int, now_ms: int) -> tuple[Timer, ...]:
@@ -113,7 +123,7 @@ def _admit_commit(shard: GroupShard, message: Any, version: int, now_ms: int) ->
 def commit_transactional_offsets(shard: GroupShard, request: ClientRequest, ticket: int, now_ms: int) -> Outcome:
     """TxnOffsetCommit: records that count when the transaction commits (KIP-98, group metadata by KIP-447)."""
     message: Any = request.message
-    group_id, most = message.group_id, shard.settings.offset_metadata_max_bytes
+    group_id = message.group_id
     timers: tuple[Timer, ...] = ()
     group = shard.groups.get(group_id)
     if group is not None:
@@ -123,23 +133,11 @@ def commit_transactional_offsets(shard: GroupShard, request: ClientRequest, tick
         timers = group.commit_timers(message, now_ms)
     elif message.generation_id_or_member_epoch >= 0:
         raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID if shard.knows(group_id) else ErrorCode.ILLEGAL_GENERATION)
-    records, topics = [], []
-    for topic in message.topics:
-        results = []
-        for one in topic.partitions:
-            index, metadata = one.partition_index, one.committed_metadata or ""
-            if len(metadata) > most:
-                code = ErrorCode.OFFSET_METADATA_TOO_LARGE
-            else:
-                code = ErrorCode.NONE
-                committed = Committed(
-                    one.committed_offset, one.committed_leader_epoch, metadata, now_ms, NO_EXPIRY, topic.topic_id, -1
-                )
-                records.append(commit_record(group_id, topic.name, index, committed))
-            results.append(TxnOffsetCommitResponsePartition(partition_index=index, error_code=code))
-        topics.append(TxnOffsetCommitResponseTopic(name=topic.name, topic_id=topic.topic_id, partitions=results))
+    records, topics = _committed(
+        shard, message, now_ms, NO_EXPIRY, TxnOffsetCommitResponseTopic, TxnOffsetCommitResponsePartition
+    )
     return Outcome(
-        tuple(records),
+        records,
         (Reply(ticket, TxnOffsetCommitResponse(topics=topics)),),
         timers,
         Transaction(message.producer_id, message.producer_epoch),
