@@ -89,25 +89,17 @@ class Pending(Generic[T]):
 
     def map(self, change: Callable[[T], R]) -> Pending[R]:
         """What `change` makes of the result; an exception stays what it is, one of `change` takes its place."""
-        made: Pending[R] = Pending()
-
-        def pass_on(value: Any) -> None:
-            if not isinstance(value, BaseException):
-                try:
-                    value = change(value)
-                except Exception as error:  # noqa: BLE001 - whoever waits gets it
-                    value = error
-            made.resolve(value)
-
-        self.then(pass_on)
-        return made
+        return self._derive(change, of_errors=False)
 
     def recover(self, change: Callable[[Any], T]) -> Pending[T]:
         """The result, or what `change` makes of the exception."""
-        made: Pending[T] = Pending()
+        return self._derive(change, of_errors=True)
+
+    def _derive(self, change: Callable[[Any], Any], *, of_errors: bool) -> Pending[Any]:
+        made: Pending[Any] = Pending()
 
         def pass_on(value: Any) -> None:
-            if isinstance(value, BaseException):
+            if isinstance(value, BaseException) is of_errors:
                 try:
                     value = change(value)
                 except Exception as error:  # noqa: BLE001 - whoever waits gets it

@@ -80,7 +80,7 @@ async def verify(
     if not hosted:
         return {}
     producer_id, epoch = sent.identity
-    guards = {tp: plane.verification(tp, producer_id) for tp in hosted}
+    guard = plane.verification()
     refused: dict[TopicPartition, tuple[ErrorCode, str | None]] = {}
     for tp, code in (await _ask(transactional_id, sent.identity, frozenset(hosted), context)).items():
         told, why = _told(code, context.version)
@@ -88,7 +88,7 @@ async def verify(
             refused[tp] = told, why
         elif plane.snapshot(tp) is not None:
             # False = a marker came meanwhile; the plane then refuses the batch as one of no transaction.
-            plane.verify_transaction(tp, producer_id, epoch, guards[tp], principal=context.principal)
+            plane.verify_transaction(tp, producer_id, epoch, guard, principal=context.principal)
     return refused
 
 

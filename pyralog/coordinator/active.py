@@ -31,16 +31,8 @@ MAX_IN_FLIGHT = 4
 _RECORD_OVERHEAD = 24
 
 
-class Log(Protocol):
-    """The plane, as far as a shard needs it."""
-
-    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
-        """Append in the order of the calls; `done` gets the offset, or why there is none."""
-        ...
-
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Call back when the requests at hand have been handled."""
-        ...
+class MarkerLog(Protocol):
+    """The plane, as far as markers need it."""
 
     def start_marker(
         self,
@@ -52,7 +44,19 @@ class Log(Protocol):
         commit: bool,
         timestamp_ms: int,
     ) -> asyncio.Future[tuple[int, bytes]]:
-        """Append the control batch that ends a producer's transaction, in the same order."""
+        """Append the control batch that ends a producer's transaction, in the order of the calls."""
+        ...
+
+
+class Log(MarkerLog, Protocol):
+    """The plane, as far as a shard needs it."""
+
+    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
+        """Append in the order of the calls; `done` gets the offset, or why there is none."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back when the requests at hand have been handled."""
         ...
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from pyralog.coordinator.active import ActiveShard, Load
 from pyralog.coordinator.loading import Last, Piece, apply, read
 from pyralog.coordinator.outcome import Machine, Outcome
+from pyralog.coordinator.partitioner import partition_for
 from pyralog.errors import CorruptRecordError, ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.runtime import Pending
@@ -21,6 +22,7 @@ from pyralog.wire.protocol import ProtocolError
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage, ImageDelta, TopicImage
+    from pyralog.coordinator.internal_topics import InternalTopic
     from pyralog.net.plane import Plane
     from pyralog.runtime import TaskScope, WorkPool
 
@@ -107,6 +109,22 @@ class CoordinatorRuntime(Generic[M]):
             return self.shard(partition).submit(request, size)
         except KafkaError as error:
             return Pending.of(error)
+
+    def submit_by_key(self, topic: InternalTopic, key: str, request: Any, size: int) -> Pending[Any]:
+        """The same for the shard that holds this group or transactional id; its topic is made first where need be."""
+        partitions = topic.partitions
+        if partitions:
+            return self.submit(partition_for(key, partitions), request, size)
+        result: Pending[Any] = Pending()
+
+        def made(error: BaseException | None) -> None:
+            if error is not None:
+                result.resolve(error)
+            else:
+                self.submit_by_key(topic, key, request, size).then(result.resolve)
+
+        topic.make().then(made)
+        return result
 
     def shard(self, partition: int) -> ActiveShard:
         """The shard of a partition; KafkaError when it is elsewhere, still loading, or cannot be loaded."""

@@ -411,8 +411,8 @@ class Plane:
         self.engine.write_marker(handle, producer_id, producer_epoch, coordinator_epoch, commit, timestamp_ms, cookie)
         return future
 
-    def verification(self, tp: TopicPartition, producer_id: int) -> int:
-        """A guard for verify_transaction: take it before the coordinator is asked."""
+    def verification(self) -> int:
+        """A guard for verify_transaction, of any producer and partition: take it before the coordinator is asked."""
         return self._marker_number
 
     def verify_transaction(

@@ -69,19 +69,7 @@ class GroupCoordinator:
 
     def submit(self, group_id: str, request: Any, size: int = 0) -> Pending[Any]:
         """What the group's shard answers. KafkaError 14, 15, 16 while it is not to be had here."""
-        partitions = self.topic.partitions
-        if partitions:
-            return self.runtime.submit(partition_for(group_id, partitions), request, size)
-        result: Pending[Any] = Pending()
-
-        def made(error: BaseException | None) -> None:
-            if error is not None:
-                result.resolve(error)
-            else:
-                self.runtime.submit(self.partition_of(group_id), request, size).then(result.resolve)
-
-        self.topic.make().then(made)
-        return result
+        return self.runtime.submit_by_key(self.topic, group_id, request, size)
 
     def write_marker(
         self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool

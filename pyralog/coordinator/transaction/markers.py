@@ -16,6 +16,7 @@ from pyralog.runtime import Pending
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
+    from pyralog.coordinator.active import MarkerLog
     from pyralog.coordinator.transaction.requests import Ending
 
 log = logging.getLogger(__name__)
@@ -25,23 +26,6 @@ RETRY_MS = 5
 MAX_RETRY_MS = 1_000
 # How often one partition fails before it is told in the log, once.
 PATIENCE = 20
-
-
-class MarkerLog(Protocol):
-    """The plane, as far as markers need it."""
-
-    def start_marker(
-        self,
-        tp: TopicPartition,
-        producer_id: int,
-        producer_epoch: int,
-        coordinator_epoch: int,
-        *,
-        commit: bool,
-        timestamp_ms: int,
-    ) -> asyncio.Future[tuple[int, bytes]]:
-        """Append a marker in the order of the calls."""
-        ...
 
 
 class MarkerGroups(Protocol):

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
 from pyralog.coordinator.transaction.markers import MarkerGroups, Markers
 from pyralog.coordinator.transaction.requests import (
@@ -107,19 +106,7 @@ class TransactionCoordinator:
 
     def submit(self, transactional_id: str, request: Any) -> Pending[Any]:
         """What the id's shard answers. KafkaError 14, 15, 16 while it is not to be had here."""
-        partitions = self.topic.partitions
-        if partitions:
-            return self.runtime.submit(partition_for(transactional_id, partitions), request, len(transactional_id))
-        result: Pending[Any] = Pending()
-
-        def made(error: BaseException | None) -> None:
-            if error is not None:
-                result.resolve(error)
-            else:
-                self.submit(transactional_id, request).then(result.resolve)
-
-        self.topic.make().then(made)
-        return result
+        return self.runtime.submit_by_key(self.topic, transactional_id, request, len(transactional_id))
 
     def init_producer_id(self, request: InitProducerId) -> Pending[ProducerIdentity]:
         """The identity of a producer that begins."""

@@ -187,7 +187,7 @@ class FakePlane:
             log.end += 1
         return done
 
-    def verification(self, tp: TopicPartition, producer_id: int) -> int:
+    def verification(self) -> int:
         return len(self.markers)
 
     def verify_transaction(
