@@ -22,9 +22,11 @@ TIMEOUT_S = 30
 class Wire:
     """Sends a request, waits for its answer."""
 
+    client_id = "pyralog-testing"
+
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self._socket = socket.create_connection((host, port), timeout_s)
-        self._numbers = itertools.count(1)
+        self._correlations = itertools.count(1)
 
     def __enter__(self) -> Self:
         return self
@@ -35,13 +37,14 @@ class Wire:
         self._socket.close()
 
     def ask(self, key: int, version: int, request: Any) -> Any:
-        """The decoded answer."""
-        number = next(self._numbers)
+        """The decoded answer; ConnectionError when the broker closes instead."""
+        number = next(self._correlations)
         body = encode_request(key, version, request)
-        self._socket.sendall(frame_request(key, version, number, "pyralog-testing", body))
+        self._socket.sendall(frame_request(key, version, number, self.client_id, body))
         (size,) = struct.unpack(">i", self._read(4))
         frame = self._read(size)
-        _, offset = parse_response_header(key, version, frame)
+        answered, offset = parse_response_header(key, version, frame)
+        assert answered == number, f"the answer to request {answered}, not {number}"
         return decode_response(key, version, frame, offset)
 
     def _read(self, size: int) -> bytes:
