@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyralog.api.authorizer import Operation
+from pyralog.api.authorizer import ResourceType as Subject
 from pyralog.cluster.image import ResourceType
 from pyralog.cluster.requests import (
     AlterConfigs,
@@ -31,6 +32,9 @@ def refuse(operation: Operation, resource_type: int, name: str, context: Context
     if resource_type == ResourceType.TOPIC:
         if not context.allows(operation, name):
             raise KafkaError(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+    elif resource_type == ResourceType.GROUP:
+        if not context.allows(operation, name, Subject.GROUP):
+            raise KafkaError(ErrorCode.GROUP_AUTHORIZATION_FAILED)
     elif not context.allows_on_cluster(operation):
         raise KafkaError(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
 

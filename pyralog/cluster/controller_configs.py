@@ -1,4 +1,4 @@
-"""The controller's rules for configurations of topics and brokers, changed one by one or replaced as a whole."""
+"""The controller's rules for configurations of topics, brokers and groups, changed one by one or as a whole."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def alter_configs(
 
 
 def check_resource(image: ClusterImage, resource_type: int, name: str) -> None:
-    """KafkaError unless this is a topic or broker that exists (broker "" = all brokers)."""
+    """KafkaError unless this is a topic or broker that exists (broker "" = all brokers), or any group: it may come
+    later than its configuration."""
     if resource_type == ResourceType.TOPIC:
         if name == "":
             raise KafkaError(ErrorCode.INVALID_REQUEST, "Default topic resources are not allowed.")
@@ -61,6 +62,9 @@ def check_resource(image: ClusterImage, resource_type: int, name: str) -> None:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"Node id must be an integer, but it is: {name}")
         if int(name) not in image.brokers:
             raise KafkaError(ErrorCode.BROKER_ID_NOT_REGISTERED, f"No broker with id {name} is registered.")
+    elif resource_type == ResourceType.GROUP:
+        if name == "":
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "Default group resources are not allowed.")
     else:
         raise KafkaError(ErrorCode.INVALID_REQUEST, f"Configurations of resource type {resource_type} cannot be set.")
 

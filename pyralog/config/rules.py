@@ -1,4 +1,4 @@
-"""Which configs a topic or the brokers may have set while running: the controller's ConfigRules."""
+"""Which configs a topic, the brokers or a group may have set while running: the controller's ConfigRules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pyralog.errors import ErrorCode, KafkaError
 
 TOPIC_RESOURCE = 2
 BROKER_RESOURCE = 4
+GROUP_RESOURCE = 32
 
 
 @functools.cache
@@ -43,11 +44,17 @@ class Rules:
         elif resource_type == BROKER_RESOURCE:
             for name, value in values.items():
                 _validate_broker(name, value)
+        elif resource_type == GROUP_RESOURCE:
+            from pyralog.config.groups import validate_group  # rarely asked for
+
+            validate_group(values, self._broker.config)
         elif values:
             raise KafkaError(ErrorCode.INVALID_CONFIG, f"Resources of type {resource_type} have no configs here.")
 
     def list_default(self, resource_type: int, name: str) -> str | None:
         """The default of a config that is a list, as text; None when it is not a list or not known."""
+        if resource_type == GROUP_RESOURCE:
+            return None  # groups have numbers only
         configs = TOPIC_CONFIGS if resource_type == TOPIC_RESOURCE else dynamic_broker_configs()
         topic = configs.get(name)
         if topic is None or topic.type is not ConfigType.LIST:

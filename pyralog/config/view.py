@@ -51,6 +51,12 @@ class ConfigurationView:
         """Every broker config of this node."""
         return describe_broker(self.broker_defaults(image))
 
+    def group(self, values: Mapping[str, str]) -> list[ConfigEntry]:
+        """Every config of a group that sets `values` itself."""
+        from pyralog.config.groups import describe_group  # rarely asked for
+
+        return describe_group(values, self._config)
+
     def cluster(self, image: Image) -> list[ConfigEntry]:
         """What is set for all brokers."""
         return describe_cluster(self.broker_defaults(image))

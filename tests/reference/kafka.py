@@ -33,7 +33,7 @@ TOOL_CLASSES = {
     "ConsoleConsumer": f"{TOOL_PACKAGE}.consumer.ConsoleConsumer",
     "ConsoleProducer": f"{TOOL_PACKAGE}.ConsoleProducer",
     "ConsumerGroupCommand": f"{TOOL_PACKAGE}.consumer.group.ConsumerGroupCommand",
-    "ConfigCommand": "org.apache.kafka.tools.ConfigCommand",
+    "ConfigCommand": "kafka.admin.ConfigCommand",
 }
 
 # One node for tests and benchmarks: nothing waits for others, nothing is replicated.

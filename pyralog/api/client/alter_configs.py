@@ -1,14 +1,15 @@
-"""AlterConfigs (key 33, versions 0-2): the whole configuration of topics and brokers; replaced by key 44, still in use.
+"""AlterConfigs (key 33, versions 0-2): the whole configuration of a topic, broker or group; replaced by key 44.
 
 Contract
 - What a resource's list does not name goes back to its default (trap 19). Null values: INVALID_REQUEST.
 - Each resource succeeds or fails by itself: INVALID_CONFIG for an unknown key or a value that it does not take,
   UNKNOWN_TOPIC_OR_PARTITION, BROKER_ID_NOT_REGISTERED; a resource named twice: INVALID_REQUEST.
-- Topics (2) and brokers (4; the empty name means all of them). Broker loggers only by key 44, as in Kafka; groups and
-  client metrics are not there yet: INVALID_REQUEST.
+- Topics (2), brokers (4; the empty name means all of them) and groups (32, which need not exist). Broker loggers only
+  by key 44, as in Kafka; client metrics are not there yet: INVALID_REQUEST. Configs of a group that belong to share or
+  streams groups: INVALID_CONFIG.
 - The answer leaves when the change is committed; it takes effect on this node within the same turn of its loop and
   survives restarts. ValidateOnly changes nothing.
-- ALTER_CONFIGS on the topic or the cluster, else TOPIC_ / CLUSTER_AUTHORIZATION_FAILED.
+- ALTER_CONFIGS on the topic, group or cluster, else TOPIC_, GROUP_ or CLUSTER_AUTHORIZATION_FAILED.
 """
 
 from __future__ import annotations

@@ -9,8 +9,11 @@ Contract (trap 19)
 - Broker logger (8): the name is this node's id: the level of each of its loggers.
 - ConfigurationKeys null or empty: all of them; names that do not exist are left out, as in Kafka.
 - Synonyms and documentation (v3+) only when asked. Values of sensitive configurations are null.
-- DESCRIBE_CONFIGS on the topic or the cluster, else TOPIC_ / CLUSTER_AUTHORIZATION_FAILED for that resource.
-- Deliberate gaps: groups (32) and client metrics (16) come with their protocols and are INVALID_REQUEST until then.
+- DESCRIBE_CONFIGS on the topic, group or cluster, else TOPIC_, GROUP_ or CLUSTER_AUTHORIZATION_FAILED for the resource.
+- Group (32): what a group may set for its members of the newer protocol, whether there is such a group or not; the
+  value is the group's, the broker's, or the default.
+- Deliberate gaps: client metrics (16) come with their protocol and are INVALID_REQUEST until then; of groups those
+  configs are left out that belong to share and streams groups.
 """
 
 from __future__ import annotations
@@ -84,6 +87,10 @@ def _entries(resource_type: int, name: str, context: Context) -> Iterable[Config
             why = f"Unexpected broker id, expected {node_id} or empty string, but received {name}"
             raise KafkaError(ErrorCode.INVALID_REQUEST, why)
         return configs.broker(context.image)
+    if resource_type == ResourceType.GROUP:
+        if name == "":
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
+        return configs.group(context.image.config(ResourceType.GROUP, name))
     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unsupported resource type: {resource_type}")
 
 

@@ -7,7 +7,7 @@ Contract
   are those of AlterConfigs.
 - Broker loggers (type 8, the name is this node's id): SET and DELETE of levels, at once and until the node stops, as in
   Kafka; an unknown logger or level: INVALID_CONFIG. The empty name, which means all brokers, is INVALID_REQUEST here.
-- Deliberate gaps: groups (32) and client metrics (16) come with their protocols and are INVALID_REQUEST until then.
+- Deliberate gap: client metrics (16) come with their protocol and are INVALID_REQUEST until then.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Contract
 - v0 (ListClientMetricsResources, KIP-714) asks for client metrics only. v1 names the types; none means all of them.
 - Topics: every topic. Brokers and their loggers: every broker that serves. Groups and client metrics: those on which
-  something was set; this release lets nobody set any yet, so the list is empty because there are none.
+  something was set; nobody can set client metrics in this release, so that there are none.
 - Another type: UNSUPPORTED_VERSION, as in Kafka. DESCRIBE_CONFIGS on the cluster, else CLUSTER_AUTHORIZATION_FAILED.
 """
 

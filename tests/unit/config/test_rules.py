@@ -7,7 +7,7 @@ import pytest
 from pyralog.config.effective import BrokerDefaults
 from pyralog.config.keys import by_name
 from pyralog.config.loader import load
-from pyralog.config.rules import BROKER_RESOURCE, TOPIC_RESOURCE, Rules, dynamic_broker_configs
+from pyralog.config.rules import BROKER_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE, Rules, dynamic_broker_configs
 from pyralog.config.view import ConfigurationView
 from pyralog.errors import ErrorCode, KafkaError
 
@@ -53,9 +53,9 @@ def test_dynamic_broker_configs(rules: Rules) -> None:
 
 
 def test_other_resources_have_no_configs(rules: Rules) -> None:
-    rules.validate(32, {})
+    rules.validate(16, {})
     with pytest.raises(KafkaError) as caught:
-        rules.validate(32, {"a": "1"})
+        rules.validate(16, {"a": "1"})
     assert caught.value.code is ErrorCode.INVALID_CONFIG
 
 
@@ -65,6 +65,7 @@ def test_list_defaults(rules: Rules) -> None:
     assert rules.list_default(TOPIC_RESOURCE, "retention.ms") is None
     assert rules.list_default(TOPIC_RESOURCE, "foo") is None
     assert rules.list_default(BROKER_RESOURCE, "log.cleanup.policy") == "delete"
+    assert rules.list_default(GROUP_RESOURCE, "cleanup.policy") is None
 
 
 class Image:

@@ -107,7 +107,8 @@ async def test_broker_configs_that_tools_ask_for(served: Node) -> None:
         (LOGGER, "1", NO),
         (LOGGER, "", ErrorCode.INVALID_REQUEST),
         (METRICS, "x", ErrorCode.INVALID_REQUEST),
-        (GROUP, "x", ErrorCode.INVALID_REQUEST),
+        (GROUP, "x", NO),
+        (GROUP, "", ErrorCode.INVALID_REQUEST),
         (0, "", ErrorCode.INVALID_REQUEST),
         (99, "x", ErrorCode.INVALID_REQUEST),
     ],
@@ -220,11 +221,15 @@ async def test_logger_levels(served: Node) -> None:
 
 
 async def test_who_may(new_node: Callable[..., Node]) -> None:
-    """Trap 21: topic 29, cluster 31."""
+    """Trap 21: topic 29, group 30, cluster 31."""
     denied = [
         (operation, kind, name)
         for operation in (Operation.DESCRIBE_CONFIGS, Operation.ALTER_CONFIGS)
-        for kind, name in ((ResourceType.TOPIC, "t"), (ResourceType.CLUSTER, "kafka-cluster"))
+        for kind, name in (
+            (ResourceType.TOPIC, "t"),
+            (ResourceType.CLUSTER, "kafka-cluster"),
+            (ResourceType.GROUP, "g"),
+        )
     ]
     node = new_node(authorizer=Denying(*denied))
     await node.quorum.submit(CreateTopics((NewTopic("t", 1, 1),)))
@@ -232,12 +237,60 @@ async def test_who_may(new_node: Callable[..., Node]) -> None:
         (TOPIC, "t", ErrorCode.TOPIC_AUTHORIZATION_FAILED),
         (BROKER, "1", ErrorCode.CLUSTER_AUTHORIZATION_FAILED),
         (LOGGER, "1", ErrorCode.CLUSTER_AUTHORIZATION_FAILED),
+        (GROUP, "g", ErrorCode.GROUP_AUTHORIZATION_FAILED),
     ):
         assert (await describe(node, kind, name)).error_code == code
         assert (await increment(node, ("x", SET, "y"), kind=kind, name=name)).error_code == code
         assert (await replace(node, {"x": "y"}, kind=kind, name=name)).error_code == code
     answer = await node.ask(74, 1, m.ListConfigResourcesRequest())
     assert answer.error_code == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+
+
+async def test_configs_of_groups(served: Node) -> None:
+    """A group need not exist; what is set takes effect with its members' next heartbeats."""
+    session, heartbeat = "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+
+    async def listed() -> set[str]:
+        answer = await served.ask(74, 1, m.ListConfigResourcesRequest(resource_types=[GROUP]))
+        return {one.resource_name for one in answer.config_resources}
+
+    async def told() -> int:
+        request = m.ConsumerGroupHeartbeatRequest(
+            group_id="g",
+            member_id="member",
+            rebalance_timeout_ms=60_000,
+            subscribed_topic_names=["t"],
+            topic_partitions=[],
+        )
+        answer = await served.ask(68, 1, request)
+        assert answer.error_code == NO, answer
+        interval: int = answer.heartbeat_interval_ms
+        return interval
+
+    async def change(*changes: tuple[str, int, str | None]) -> Any:
+        return await increment(served, *changes, kind=GROUP, name="g")
+
+    assert await values(served, GROUP, "g") == {
+        "consumer.assignment.interval.ms": ("1000", 5),
+        heartbeat: ("5000", 5),
+        session: ("45000", 5),
+    }
+    assert await told() == 5000
+    assert (await change((heartbeat, SET, "7000"), (session, SET, "50000"))).error_code == NO
+    assert (await values(served, GROUP, "g"))[heartbeat] == ("7000", 8)
+    assert await told() == 7000
+    assert await listed() == {"g"}
+    for one in (("nope", SET, "1"), (heartbeat, SET, "4999"), (heartbeat, APPEND, "1"), ("share.x", SET, "1")):
+        refused = await change(one)
+        assert (refused.error_code, bool(refused.error_message)) == (ErrorCode.INVALID_CONFIG, True)
+    assert (await replace(served, {session: "55000"}, kind=GROUP, name="g")).error_code == NO
+    assert (await values(served, GROUP, "g"))[heartbeat] == ("5000", 5)
+    assert await told() == 5000
+    assert (await change((session, DELETE, None), ("nope", DELETE, None))).error_code == NO
+    assert await listed() == set()
+    assert (
+        await increment(served, (session, SET, "50000"), kind=GROUP, name="")
+    ).error_code == ErrorCode.INVALID_REQUEST
 
 
 async def test_list_config_resources(served: Node) -> None:
