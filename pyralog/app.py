@@ -8,12 +8,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.admin.http import HttpFront
+from pyralog.admin.sources import Sources
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
 from pyralog.api.producer_ids import ProducerIds
@@ -35,6 +36,7 @@ from pyralog.coordinator.runtime import Ports
 from pyralog.errors import StorageError
 from pyralog.model import uuid_text
 from pyralog.net.advertised import AdvertisedAddress, container_gateway, registered_address
+from pyralog.net.listeners import bind_listeners, host_names
 from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
@@ -66,31 +68,6 @@ def run(config: Config) -> int:
         return EXIT_FAILED
     finally:
         log_dir.unlock()
-
-
-def bind_listeners(listeners: tuple[Listener, ...]) -> list[tuple[socket.socket, Listener]]:
-    """Sockets bound to the client ports, and the listeners with the ports they really got. Nothing listens yet.
-
-    What cannot be bound is an OSError whose file name is the address.
-    """
-    bound: list[tuple[socket.socket, Listener]] = []
-    try:
-        for listener in listeners:
-            family = socket.AF_INET6 if ":" in listener.listen.host else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            bound.append((sock, listener))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                # [::] serves IPv4 as well, as it does for Kafka.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind((listener.listen.host, listener.listen.port))
-            port = int(sock.getsockname()[1])
-            bound[-1] = (sock, listener._replace(listen=Address(listener.listen.host, port)))
-    except OSError as error:
-        for sock, _ in bound:
-            sock.close()
-        raise OSError(error.errno, error.strerror, str(listener.listen)) from error
-    return bound
 
 
 def ready_line(listeners: list[Listener]) -> str:
@@ -127,6 +104,7 @@ class Node:
         # What is left undone at the end; a test sets it to stop as a killed process would.
         self.abandoned = False
         self._bound: list[tuple[socket.socket, Listener]] = []
+        self._admin_bound: list[tuple[socket.socket, Listener]] = []
         self._plane: Plane | None = None
         self._lifecycle: Lifecycle | None = None
         self._maintenance: Maintenance | None = None
@@ -186,7 +164,10 @@ class Node:
     # --- start ---
 
     async def _start(self) -> None:
-        self._bound = bind_listeners(self._config.network.client_listeners())
+        network = self._config.network
+        self._bound = bind_listeners(network.client_listeners())
+        if network.admin_address is not None:
+            self._admin_bound = bind_listeners((Listener("HTTP", network.admin_address),))
         image = await self._join()
         plane = self._plane = self._build_plane()
         lifecycle = self._lifecycle = self._build_lifecycle(plane)
@@ -302,13 +283,22 @@ class Node:
         dispatcher = Dispatcher(CLIENT_APIS, services)
         plane.events.request = dispatcher.dispatch
         install_answers(plane, CLIENT_APIS)
-        self._http = HttpFront(
-            self._scope,
+        sources = Sources(
+            config,
+            self._quorum,
+            plane,
+            self._lifecycle,
+            self._view,
+            coordinators.groups,
+            coordinators.transactions,
+            dispatcher.stats,
             self._work,
-            self._status,
-            frozenset(_host_names(listeners)),
-            config.network.handshake_timeout_ms,
+            services.logs.directory,
+            self._clock,
         )
+        self._http = HttpFront(self._scope, sources, host_names(listeners), config.network.handshake_timeout_ms)
+        for sock, _ in self._admin_bound:
+            self._http.listen(sock)
         plane.events.handover = self._http.adopt
 
     async def _begin_coordinators(self) -> None:
@@ -322,10 +312,6 @@ class Node:
         clock = SteadyClock(lambda: self._clock() * 1_000_000)
         ports = Ports(self._node_id, plane, self._work, self._scope, clock, self._lifecycle.folder_of)
         return wiring.build(self._config.groups, self._config.transactions, self._quorum, ports, producer_ids)
-
-    def _status(self) -> dict[str, object]:
-        """What /health tells beside `ok`."""
-        return {"version": __version__, "node_id": self._node_id, "cluster_id": self._quorum.image.cluster_id}
 
     # --- stop ---
 
@@ -348,7 +334,7 @@ class Node:
 
     async def _abandon(self) -> None:
         """End as a killed process would: nobody is answered, no log is flushed, no mark of a clean stop is left."""
-        for sock, _ in self._bound:
+        for sock, _ in (*self._bound, *self._admin_bound):
             sock.close()
         await self._api_scope.close()
         await self._scope.close()
@@ -366,8 +352,9 @@ class Node:
     async def _drain(self) -> None:
         """No new connections; what is being answered gets some time."""
         if self._plane is not None and self._http is not None:
+            self._http.drain()
             await self._plane.drain()
-        for sock, _ in self._bound:
+        for sock, _ in (*self._bound, *self._admin_bound):
             sock.close()
         if self._coordinators is not None:
             await self._coordinators.stop(DRAIN_MS)
@@ -389,12 +376,3 @@ class Node:
                 await self._maintenance.save_final(clean and closed)
         except (StorageError, OSError) as error:
             log.error("the stop was not clean, the next start will scan the logs: %s", error)
-
-
-def _host_names(listeners: list[Listener]) -> Iterator[str]:
-    """Names by which HTTP clients may call this node."""
-    yield socket.gethostname().lower()
-    for listener in listeners:
-        yield listener.listen.host.lower()
-        if listener.advertised is not None:
-            yield listener.advertised.host.lower()

@@ -9,65 +9,93 @@ import asyncio
 import importlib
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from pyralog.net.advertised import plain_ip
-from pyralog.runtime import TaskScope, WorkPool
+from pyralog.admin.gate import Gate
+from pyralog.runtime import TaskScope
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from pyralog.admin.sources import Sources
 
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 256
 MAX_LOGGED_PEERS = 1000
+# The heads of requests that have come but are not yet being answered; pipelined ones count together.
+MAX_HEAD_BYTES = 64 * 1024
+ACCEPTS = 16
+SNIFFED = 4
 TLS_HANDSHAKE = b"\x16\x03"
 HTTP2_PREFACE = b"PRI "
 _REFUSAL = b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 NOT_HTTP2 = _REFUSAL % b"505 HTTP Version Not Supported"
 TOO_MANY = _REFUSAL % b"503 Service Unavailable"
-
-Status = Callable[[], Mapping[str, object]]
-
-
-class _NotTheClients(logging.Filter):
-    """Bytes that are no HTTP are answered with 400; a traceback for each would let any client fill the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return type(error).__module__ != "aiohttp.http_exceptions"
+TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
+NOT_HTTP = _REFUSAL % b"400 Bad Request"
+METHODS = (b"GET ", b"POST", b"HEAD", b"PUT ", b"DELE", b"OPTI", b"PATC", b"CONN", b"TRAC")
 
 
 class _HandOver(asyncio.Protocol):
     """Passes a connection on to another protocol, together with the bytes that were read to recognise it.
 
-    A connection that has not sent a whole request in time is aborted.
+    A connection that has begun a request and not sent its whole head in time is aborted, and so is one that sends
+    more than MAX_HEAD_BYTES ahead of what is being answered.
     """
 
-    def __init__(self, target: asyncio.Protocol, prefix: bytes, timeout_ms: int, lost: Callable[[], None]) -> None:
+    def __init__(self, front: HttpFront, target: asyncio.Protocol, prefix: bytes) -> None:
+        self._front = front
         self._target = target
-        self._prefix = prefix
-        self._timeout_ms = timeout_ms
-        self._lost = lost
+        self._first: bytes | None = prefix  # None once it is known to be HTTP/1
         self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self._ahead = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no asyncio.Transport by inheritance.
-        abort = cast("asyncio.Transport", transport).abort
-        self._timer = asyncio.get_running_loop().call_later(self._timeout_ms / 1000, abort)
+        self._transport = cast("asyncio.Transport", transport)
+        self._arm()
         self._target.connection_made(transport)
-        if self._prefix:
-            self._target.data_received(self._prefix)
+        if self._first:
+            self.data_received(b"")
+
+    def _arm(self) -> None:
+        assert self._transport is not None
+        if self._timer is None:
+            timeout_s = self._front.timeout_ms / 1000
+            self._timer = asyncio.get_running_loop().call_later(timeout_s, self._transport.abort)
 
     def requested(self) -> None:
-        """A request has come."""
+        """The head of a request has come whole."""
+        self._ahead = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def data_received(self, data: bytes) -> None:
+        if self._first is not None:
+            data = self._first = self._first + data
+            if len(data) < SNIFFED:
+                return
+            self._first = None
+            if (refusal := refusal_of(data)) is not None:
+                self._end(*refusal)
+                return
+        self._ahead += len(data)
+        if self._ahead > MAX_HEAD_BYTES:
+            self._end(TOO_LARGE, "a request head of more than 64 KiB")
+            return
+        self._arm()
         self._target.data_received(data)
+
+    def _end(self, answer: bytes, why: str) -> None:
+        assert self._transport is not None
+        self._front.complain(why, str((self._transport.get_extra_info("peername") or ["a local process"])[0]))
+        self._transport.write(answer)
+        self._transport.close()
 
     def eof_received(self) -> bool | None:
         return self._target.eof_received()
@@ -81,7 +109,16 @@ class _HandOver(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.requested()
         self._target.connection_lost(exc)
-        self._lost()
+        self._front.lost()
+
+
+def refusal_of(first: bytes) -> tuple[bytes, str] | None:
+    """What to answer to a connection that begins with these bytes, and why; None when it may be HTTP/1."""
+    if first.startswith(TLS_HANDSHAKE):
+        return b"", "TLS is not configured on this port"
+    if first.startswith(HTTP2_PREFACE):
+        return NOT_HTTP2, "HTTP/2 is not served"
+    return None if first.startswith(METHODS) else (NOT_HTTP, "no HTTP request")
 
 
 def _host_of(sock: socket.socket) -> str:
@@ -91,51 +128,76 @@ def _host_of(sock: socket.socket) -> str:
 
 
 class HttpFront:
-    """Serves the HTTP routes of the node. `status()` is what /health tells."""
+    """Serves the HTTP routes of the node to sockets of the plane, and to those of a port of its own."""
 
-    def __init__(
-        self,
-        scope: TaskScope,
-        work: WorkPool,
-        status: Status,
-        host_names: frozenset[str],
-        first_request_ms: int = 10_000,
-    ) -> None:
+    def __init__(self, scope: TaskScope, sources: Sources, names: Iterable[str], first_request_ms: int = 10_000):
+        self.timeout_ms = first_request_ms
+        self.refused: Counter[str] = Counter()
         self._scope = scope
-        self._work = work
-        self._status = status
-        self._host_names = host_names | {"localhost"}
-        self._timeout_ms = first_request_ms
+        self._sources = sources
+        self._gate = Gate(names)
         self._runner: web.AppRunner | None = None
         self._starting = asyncio.Lock()
         self._open = 0
+        self._listeners: list[socket.socket] = []
         self._complained: set[str] = set()
-        self.refused = 0
 
     @property
     def connections(self) -> int:
         """HTTP connections that are open."""
         return self._open
 
+    def listen(self, sock: socket.socket) -> None:
+        """Serve HTTP alone on a bound socket, which is then this front's to close."""
+        sock.setblocking(False)
+        sock.listen(MAX_CONNECTIONS)
+        self._listeners.append(sock)
+        asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.warning("an HTTP connection could not be accepted: %s", error)
+                return
+            self.adopt(sock, b"")
+
     def adopt(self, sock: socket.socket, prefix: bytes) -> None:
         """Take over a socket of which `prefix` has been read."""
-        if prefix.startswith(TLS_HANDSHAKE):
-            self._refuse(sock, b"", "TLS is not configured on this port")
-        elif prefix.startswith(HTTP2_PREFACE):
-            self._refuse(sock, NOT_HTTP2, "HTTP/2 is not served")
+        refusal = refusal_of(prefix) if len(prefix) >= SNIFFED else None
+        if refusal is not None:
+            self._refuse(sock, *refusal)
         elif self._open >= MAX_CONNECTIONS:
             self._refuse(sock, TOO_MANY, "too many HTTP connections")
         else:
             self._open += 1
             self._scope.start(self._serve(sock, prefix), name="http hand-over")
 
+    def drain(self) -> None:
+        """This node is stopping: no new connections on the own port; /health/ready says so on those that are open."""
+        self._sources.draining = True
+        for sock in self._listeners:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        self._listeners.clear()
+
     async def close(self) -> None:
         """Finish what is being answered and close the connections."""
+        self.drain()
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def complain(self, why: str, peer: str) -> None:
+        """Count a refusal, and log it once for each peer."""
+        self.refused[why] += 1
+        if peer not in self._complained and len(self._complained) < MAX_LOGGED_PEERS:
+            self._complained.add(peer)
+            log.warning("connection of %s refused: %s; repetitions are only counted", peer, why)
+
     def _refuse(self, sock: socket.socket, answer: bytes, why: str) -> None:
-        self.refused += 1
         with sock:
             try:
                 peer = _host_of(sock)
@@ -145,9 +207,7 @@ class HttpFront:
                 sock.shutdown(socket.SHUT_WR)
             except OSError as error:
                 peer = f"a peer that is gone ({error})"
-        if peer not in self._complained and len(self._complained) < MAX_LOGGED_PEERS:
-            self._complained.add(peer)
-            log.warning("connection of %s refused: %s; repetitions are only counted", peer, why)
+        self.complain(why, peer)
 
     async def _serve(self, sock: socket.socket, prefix: bytes) -> None:
         handed_over = False
@@ -156,7 +216,7 @@ class HttpFront:
             server = runner.server
             assert server is not None
             sock.setblocking(False)
-            protocol = _HandOver(server(), prefix, self._timeout_ms, self._lost)
+            protocol = _HandOver(self, server(), prefix)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
             handed_over = True
         except OSError as error:
@@ -166,46 +226,20 @@ class HttpFront:
                 self._open -= 1
                 sock.close()
 
-    def _lost(self) -> None:
+    def lost(self) -> None:
+        """A connection has ended."""
         self._open -= 1
 
     async def _ready(self) -> web.AppRunner:
         async with self._starting:
             if self._runner is None:
-                module: Any = await self._work.run(importlib.import_module, "aiohttp.web")
-                app = module.Application(middlewares=[self._guard(module)])
-                app.router.add_get("/health", self._health(module))
-                logger = logging.getLogger(f"{__name__}.requests")
-                logger.addFilter(_NotTheClients())
-                runner = module.AppRunner(
-                    app, handle_signals=False, access_log=None, logger=logger, shutdown_timeout=1.0
-                )
-                await runner.setup()
-                self._runner = runner
+                work = self._sources.work
+                module: Any = await work.run(importlib.import_module, "pyralog.admin.application")
+                self._runner = await module.runner(self._sources, self._gate, _requested)
             return self._runner
 
-    def _guard(self, module: Any) -> Any:
-        """Refuses requests for another host: a web page must not reach this node by rebinding its own name."""
 
-        async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
-            connection = None if request.transport is None else request.transport.get_protocol()
-            if isinstance(connection, _HandOver):
-                connection.requested()
-            if not self._knows(request.headers.get("Host", "")):
-                raise module.HTTPMisdirectedRequest(text="This node does not serve that host name.\n")
-            response: web.StreamResponse = await handler(request)
-            return response
-
-        return module.middleware(guard)
-
-    def _knows(self, host: str) -> bool:
-        """An address cannot be rebound, so only names need to be known."""
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        return plain_ip(name) is not None or name.lower().rstrip(".") in self._host_names
-
-    def _health(self, module: Any) -> Any:
-        async def health(request: web.Request) -> web.Response:
-            found: web.Response = module.json_response({"status": "ok", **self._status()})
-            return found
-
-        return health
+def _requested(request: web.Request) -> None:
+    connection = None if request.transport is None else request.transport.get_protocol()
+    if isinstance(connection, _HandOver):
+        connection.requested()

@@ -143,5 +143,3 @@ def not_in_this_release(config: Config) -> Iterator[Finding]:
         if listener.protocol != "PLAINTEXT":
             message = f"{listener.name}: {listener.protocol} comes with a later release."
             yield Finding("network.listeners", message)
-    if config.network.admin_address is not None:
-        yield Finding("network.admin_address", "a separate HTTP port comes with a later release.")

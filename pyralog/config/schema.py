@@ -83,9 +83,9 @@ class NetworkSection(Section):
     listeners: Annotated[tuple[ClientListener, ...], Opt(default="one, from listen_address")] = Field(
         (), description="Several client ports: a list of {name, listen, advertised, protocol}."
     )
-    admin_address: Annotated[
-        Address | None, BeforeValidator(parse_optional_address), Opt(effect="operations", default="none")
-    ] = Field(None, description="A separate HTTP port.")
+    admin_address: Annotated[Address | None, BeforeValidator(parse_optional_address), Opt(default="none")] = Field(
+        None, description="A port for HTTP alone, with what the client port serves over HTTP as well."
+    )
     max_connections: Annotated[Whole, Opt(kafka=("max.connections",))] = Field(
         10000, ge=1, le=INT_MAX, description="Client connections above this number are closed and counted."
     )

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from pyralog.app import bind_listeners, ready_line
+from pyralog.app import ready_line
 from pyralog.config.endpoints import Address, Listener
+from pyralog.net.listeners import bind_listeners
 from pyralog.version import __version__
 
 READY = re.compile(rf"^Pyralog {re.escape(__version__)} ready: Kafka on localhost:(\d+)$", re.MULTILINE)

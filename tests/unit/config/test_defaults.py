@@ -173,7 +173,6 @@ def test_contradictions(text: str, report: str, errors_of: Callable[..., list[st
         (["node.cluster_nodes=1,2"], "node.cluster_nodes"),
         (["node.data_dirs=/a,/b"], "node.data_dirs"),
         (['network.listeners=[{listen: ":1", protocol: SASL_SSL}]'], "network.listeners"),
-        (["network.admin_address=:8080"], "network.admin_address"),
     ],
 )
 def test_what_this_release_lacks_stops_the_start(settings: list[str], path: str) -> None:

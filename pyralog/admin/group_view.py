@@ -1,0 +1,140 @@
+"""Consumer groups as metrics and HTTP see them: their state, members, committed offsets and lag."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyralog.model import TopicPartition
+
+if TYPE_CHECKING:
+    from pyralog.cluster.image import ClusterImage
+    from pyralog.coordinator.group.service import GroupCoordinator
+    from pyralog.coordinator.group.shard import GroupShard
+    from pyralog.net.plane import Plane
+
+CONSUMER = "consumer"
+_SHORT, _INT = struct.Struct(">h"), struct.Struct(">i")
+
+
+class GroupRow(NamedTuple):
+    """A group: its protocol (classic or consumer), state, protocol type and how many members it has."""
+
+    group: str
+    kind: str
+    state: str
+    protocol_type: str
+    members: int
+
+
+class CommittedRow(NamedTuple):
+    """A committed offset and when it was committed (wall clock)."""
+
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    commit_ms: int
+    metadata: str
+
+
+def group_rows(coordinator: GroupCoordinator) -> Iterator[GroupRow]:
+    """Every group of the shards that are loaded here; those that are offsets only are empty classic ones."""
+    for shard in list(coordinator.shards()):
+        for group_id, group in list(shard.groups.items()):
+            yield _row(group_id, group)
+        for group_id in list(shard.simple_groups()):
+            yield GroupRow(group_id, "classic", "Empty", "", 0)
+
+
+def _row(group_id: str, group: Any) -> GroupRow:
+    return GroupRow(group_id, group.kind, group.state_name(), group.protocol_type or "", len(group.members))
+
+
+def committed_of(
+    coordinator: GroupCoordinator, *, group: str | None = None, topic: str | None = None
+) -> list[CommittedRow]:
+    """Committed offsets: of one group, of one topic, or all. An offset below 0 says that there is none."""
+    found = []
+    for shard in _shards(coordinator, group):
+        wanted = shard.offsets.groups if group is None else {group: shard.offsets.of_group(group)}
+        for name, topics in wanted.items():
+            for each, partitions in topics.items():
+                if topic is not None and each != topic:
+                    continue
+                for partition, one in partitions.items():
+                    found.append(CommittedRow(name, each, partition, one.offset, one.commit_timestamp_ms, one.metadata))
+    return found
+
+
+def _shards(coordinator: GroupCoordinator, group: str | None) -> list[GroupShard]:
+    """The shards to look into: the one of a group, or all."""
+    shards = list(coordinator.shards())
+    if group is None or not coordinator.topic.partitions:
+        return shards
+    wanted = coordinator.partition_of(group)
+    return [shard for shard in shards if shard.partition == wanted]
+
+
+def lag_of(plane: Plane, row: CommittedRow) -> dict[str, Any]:
+    """A committed offset with the high watermark and the lag; both null where the partition is not hosted here."""
+    snapshot = plane.snapshot(TopicPartition(row.topic, row.partition))
+    mark = None if snapshot is None else snapshot.high_watermark
+    return {
+        "topic": row.topic,
+        "partition": row.partition,
+        "committed_offset": row.offset,
+        "high_watermark": mark,
+        "lag": None if mark is None else max(0, mark - row.offset),
+        "commit_ms": row.commit_ms,
+        "metadata": row.metadata,
+    }
+
+
+def members_of(coordinator: GroupCoordinator, image: ClusterImage, group_id: str) -> list[dict[str, Any]]:
+    """The members of a group and what each is assigned; an assignment that cannot be read is null."""
+    for shard in _shards(coordinator, group_id):
+        group = shard.groups.get(group_id)
+        if group is not None:
+            return [_member(group, image, member_id, member) for member_id, member in sorted(group.members.items())]
+    return []
+
+
+def _member(group: Any, image: ClusterImage, member_id: str, member: Any) -> dict[str, Any]:
+    if group.kind == CONSUMER:
+        owned: list[dict[str, Any]] | None = [
+            {"topic": image.topic_names.get(topic_id), "partitions": sorted(partitions)}
+            for topic_id, partitions in member.owned.items()
+        ]
+    else:
+        owned = classic_assignment(member.assignment) if group.protocol_type == CONSUMER else None
+    return {
+        "member_id": member_id,
+        "instance_id": member.instance_id,
+        "client_id": member.client_id,
+        "client_host": member.client_host,
+        "assignment": owned,
+    }
+
+
+def classic_assignment(data: bytes) -> list[dict[str, Any]] | None:
+    """Topics and partitions of a ConsumerProtocolAssignment, which the group's leader wrote; None when it is none."""
+    try:
+        at = _SHORT.size
+        (count,) = _INT.unpack_from(data, at)
+        at += _INT.size
+        found = []
+        for _ in range(min(count, len(data))):
+            (size,) = _SHORT.unpack_from(data, at)
+            at += _SHORT.size
+            name = data[at : at + size].decode()
+            at += size
+            (partitions,) = _INT.unpack_from(data, at)
+            at += _INT.size
+            ids = struct.unpack_from(f">{min(max(partitions, 0), len(data))}i", data, at)
+            at += 4 * len(ids)
+            found.append({"topic": name, "partitions": sorted(ids)})
+    except (struct.error, UnicodeDecodeError):
+        return None
+    return found
