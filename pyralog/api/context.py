@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Refusals of a request that are remembered for the audit log.
+MAX_REFUSED = 20
+LOOKING = (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS)
+
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
@@ -70,7 +74,7 @@ class Context:
     """One request's surroundings. A handler that sets `keep` says: the answer depends on nothing but the image, the
     asker and the request's bytes, so the next equal request may get the same one."""
 
-    __slots__ = ("apis", "began_ns", "connection", "frame", "header", "keep", "services", "token")
+    __slots__ = ("apis", "began_ns", "connection", "frame", "header", "keep", "refused", "services", "token")
 
     def __init__(
         self, services: Services, apis: Mapping[int, Api], header: RequestHeader, forwarded: Forwarded
@@ -83,6 +87,7 @@ class Context:
         self.connection = forwarded.connection
         self.keep = False
         self.began_ns = 0  # monotonic; when dispatch took it
+        self.refused: list[tuple[Operation, ResourceType, str]] | None = None  # for the audit log
 
     @property
     def version(self) -> int:
@@ -109,9 +114,17 @@ class Context:
         """Host and port of this node as the asker reaches it."""
         return self.services.address_for(self.connection)
 
-    def allows(self, operation: Operation, name: str, resource: ResourceType = ResourceType.TOPIC) -> bool:
-        """True when the asker may do this."""
-        return self.services.authorizer.allows(self.principal, operation, resource, name)
+    def allows(
+        self, operation: Operation, name: str, resource: ResourceType = ResourceType.TOPIC, *, audited: bool = True
+    ) -> bool:
+        """True when the asker may do this. A refusal is audited, unless it only hides something from a list, or
+        (`audited` false) the asker has not asked for it."""
+        allowed = self.services.authorizer.allows(self.principal, operation, resource, name)
+        if not allowed and audited and operation not in LOOKING:
+            self.refused = self.refused or []
+            if len(self.refused) < MAX_REFUSED:
+                self.refused.append((operation, resource, name))
+        return allowed
 
     def allows_on_cluster(self, operation: Operation) -> bool:
         """True when the asker may do this to the cluster as a whole."""

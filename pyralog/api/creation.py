@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pyralog.api.audit import tell
 from pyralog.api.context import Context
 from pyralog.cluster.requests import CreatedTopic, CreateTopics, CreateTopicsReply, NewTopic
 from pyralog.errors import ErrorCode, KafkaError
@@ -31,6 +32,9 @@ async def create_automatically(names: Iterable[str], context: Context) -> dict[s
         if error.code is not ErrorCode.REQUEST_TIMED_OUT:
             raise
         return {topic.name: ErrorCode.LEADER_NOT_AVAILABLE for topic in wanted}
+    for topic in created:
+        if topic.error is not ErrorCode.TOPIC_ALREADY_EXISTS:
+            tell("topic.create", topic.name, topic.error, {"automatic": True}, context)
     return {
         topic.name: topic.error
         for topic in created

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyralog.api.audit import AUDITED, Auditor
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
@@ -104,6 +105,7 @@ class Dispatcher:
         self._apis = apis
         self._services = services
         self._cache = AnswerCache()
+        self._auditor = Auditor()
         self._complaints: set[tuple[str, int, int, str]] = set()
         self.stats = DispatchStats()
 
@@ -157,7 +159,7 @@ class Dispatcher:
         if inspect.isawaitable(result):
             self._start(api, request, context, result)
             return
-        body = self._answer(api, context, result)
+        body = self._answer(api, request, context, result)
         if body is not None and key is not None and context.keep:
             self._cache.put(context.image, key, body)
 
@@ -169,7 +171,7 @@ class Dispatcher:
             try:
                 if isinstance(result, Exception):
                     result = self._failure(api, request, context, result)
-                self._answer(api, context, result)
+                self._answer(api, request, context, result)
             except Exception:
                 log.exception("%s v%d from %s could not be answered", api.name, context.version, context.peer)
                 self._services.plane.close(context.token)
@@ -195,7 +197,7 @@ class Dispatcher:
                 result = await pending
             except Exception as error:  # noqa: BLE001 - as above
                 result = self._failure(api, request, context, error)
-            self._answer(api, context, result)
+            self._answer(api, request, context, result)
         except Exception:
             self._services.plane.close(context.token)
             raise
@@ -214,8 +216,10 @@ class Dispatcher:
         log.error("%s v%d from %s failed: %s", api.name, context.version, context.peer, what, exc_info=error)
         return api.fail(request, code, None)
 
-    def _answer(self, api: Api, context: Context, result: Any) -> bytes | None:
+    def _answer(self, api: Api, request: Any, context: Context, result: Any) -> bytes | None:
         """Send what a handler returned; the encoded body when there is one."""
+        if api.key in AUDITED or context.refused is not None:
+            self._auditor.answered(api.key, request, result, context)
         plane, token = self._services.plane, context.token
         self.stats.took(api.name, context.began_ns)
         if result is Done.HANDED_BACK:

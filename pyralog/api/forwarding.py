@@ -20,7 +20,7 @@ def install_permits(topics: Iterable[str], context: Context) -> None:
             context.services.plane.permit(
                 context.principal,
                 name,
-                read=context.allows(Operation.READ, name),
+                read=context.allows(Operation.READ, name, audited=False),
                 # Without a permit or a refusal each produce is forwarded, and refused as such topics are.
-                write=None if is_internal(name) else context.allows(Operation.WRITE, name),
+                write=None if is_internal(name) else context.allows(Operation.WRITE, name, audited=False),
             )

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping
 
 from pyralog.cluster.requests import ConfigOp, ResourceChange, ResourceResult
+from pyralog.config.logspec import TRACE
 from pyralog.errors import ErrorCode, KafkaError
+from pyralog.logfiles.levels import logger_names, restore
 
 ROOT = "root"
-OURS = "pyralog"
-TRACE = 5
 # Kafka's names (Log4j's) for levels of Python's logging.
 LEVELS = {
     "OFF": logging.CRITICAL + 10,
@@ -25,14 +25,13 @@ LEVELS = {
 
 def logger_levels() -> Mapping[str, str]:
     """The effective level of the root logger and of each of ours, by name."""
-    names = sorted(name for name in logging.root.manager.loggerDict if name == OURS or name.startswith(OURS + "."))
     levels = {ROOT: _level_name(logging.getLogger().getEffectiveLevel())}
-    levels.update((name, _level_name(logging.getLogger(name).getEffectiveLevel())) for name in names)
+    levels.update((name, _level_name(logging.getLogger(name).getEffectiveLevel())) for name in logger_names())
     return levels
 
 
 def alter_loggers(change: ResourceChange, validate_only: bool, node_id: int) -> ResourceResult:
-    """Set levels, or give them back to the parent logger; all or none of them."""
+    """Set levels, or give loggers back the level that the start gave them or their parent has; all or none of them."""
     try:
         check_node(change.resource_name, node_id)
         levels = _levels(change)
@@ -40,7 +39,10 @@ def alter_loggers(change: ResourceChange, validate_only: bool, node_id: int) -> 
         return ResourceResult(change.resource_type, change.resource_name, error.code, error.why)
     if not validate_only:
         for name, level in levels.items():
-            logging.getLogger(None if name == ROOT else name).setLevel(level)
+            if level is None:
+                restore(name)
+            else:
+                logging.getLogger(None if name == ROOT else name).setLevel(level)
     return ResourceResult(change.resource_type, change.resource_name)
 
 
@@ -52,9 +54,10 @@ def check_node(name: str, node_id: int) -> None:
         raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {node_id} but received {name}")
 
 
-def _levels(change: ResourceChange) -> dict[str, int]:
+def _levels(change: ResourceChange) -> dict[str, int | None]:
+    """The level to set by logger; None gives it back what it had."""
     known = logger_levels()
-    levels: dict[str, int] = {}
+    levels: dict[str, int | None] = {}
     for one in change.changes:
         if one.name in levels:
             raise KafkaError(ErrorCode.INVALID_REQUEST, "Error due to duplicate config keys")
@@ -68,8 +71,11 @@ def _levels(change: ResourceChange) -> dict[str, int]:
                     ErrorCode.INVALID_CONFIG, f"Cannot set the log level of {one.name} to {one.value}; try {allowed}"
                 )
             levels[one.name] = level
+        elif one.op == ConfigOp.DELETE and one.name == ROOT:
+            why = f"Removing the log level of the {ROOT} logger is not allowed; set it instead"
+            raise KafkaError(ErrorCode.INVALID_REQUEST, why)
         elif one.op == ConfigOp.DELETE:
-            levels[one.name] = logging.INFO if one.name == ROOT else logging.NOTSET
+            levels[one.name] = None
         else:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"Operation {one.op} is not allowed for a logger")
     return levels

@@ -19,6 +19,9 @@ from pyralog.version import __version__
 
 if TYPE_CHECKING:
     from pyralog.config.schema import Config
+    from pyralog.logfiles.setup import Logging
+
+log = logging.getLogger("pyralog.cli.daemon")  # it may be __main__
 
 EXIT_FAILED = 1
 
@@ -70,8 +73,12 @@ def main(
         if check:
             click.echo("The configuration is valid.")
             sys.exit(0)
-        _start_logging()
-        sys.exit(_run(config))
+        running = _start_logging(config)
+        try:
+            _say_start(config)
+            sys.exit(_run(config))
+        finally:
+            running.close()
 
 
 @contextmanager
@@ -120,18 +127,27 @@ def _warn(warnings: tuple[str, ...]) -> None:
         click.echo(f"pyralog: warning: {warning}", err=True)
 
 
-def _start_logging() -> None:
-    """Log to stdout at the levels of PYRALOG_LOG or RUST_LOG."""
-    from pyralog.config.logspec import TRACE, log_filters
+def _start_logging(config: Config) -> Logging:
+    """Log at the levels of PYRALOG_LOG, RUST_LOG or the configuration, to the files of node.log_dir or to stdout."""
+    from pyralog.config.logspec import log_filters
+    from pyralog.config.problems import EX_CONFIG, ConfigError, Problem
+    from pyralog.logfiles.setup import KEY, start_logging
 
-    levels, wrong = log_filters(os.environ)
+    levels, wrong = log_filters(os.environ, config.logging.level)
     _warn(tuple(wrong))
-    logging.addLevelName(TRACE, "TRACE")
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-5s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    try:
+        return start_logging(config, levels)
+    except OSError as error:
+        why = f'"{error.filename or config.node.log_dir}" cannot be used: {error.strerror}.'
+        click.echo(str(ConfigError([Problem(KEY, why)])), err=True)
+        sys.exit(EX_CONFIG)
+
+
+def _say_start(config: Config) -> None:
+    from pyralog.config.host import descriptor_limits
+
+    what = "Pyralog %s starts: node %d, process %d, data in %s, open files %d (soft limit), %d (hard limit)"
+    log.info(what, __version__, config.node.node_id, os.getpid(), config.node.data_dir, *descriptor_limits())
 
 
 def _run(config: Config) -> int:

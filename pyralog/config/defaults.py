@@ -35,6 +35,7 @@ PROFILES: Mapping[str, Mapping[Path, Any]] = {
 
 ZERO_CONFIG: Mapping[Path, Any] = {
     ("node", "data_dir"): "./pyralog-data",
+    ("node", "log_dir"): "",
     ("network", "listen_address"): "127.0.0.1:9092",
     ("network", "internal_address"): "127.0.0.1:9093",
 }

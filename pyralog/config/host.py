@@ -16,16 +16,24 @@ MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
 
 def folder_problems(config: Config) -> Iterator[Finding]:
-    """Why the data folder cannot be used."""
-    folder = Path(config.node.data_dir)
+    """Why a folder that the configuration names cannot be used."""
+    folders = {"node.data_dir": config.node.data_dir}
+    if "node.log_dir" in config.origins and config.node.log_dir:
+        folders["node.log_dir"] = config.node.log_dir
+    for key, name in folders.items():
+        if why := _unusable(Path(name)):
+            yield Finding(key, f'"{name}" {why}')
+
+
+def _unusable(folder: Path) -> str | None:
     if folder.exists() and not folder.is_dir():
-        yield Finding("node.data_dir", f'"{folder}" is not a folder.')
-        return
+        return "is not a folder."
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
     if not os.access(place, os.W_OK | os.X_OK):
-        yield Finding("node.data_dir", f'"{folder}" cannot be written: no permission on "{place}".')
+        return f'cannot be written: no permission on "{place}".'
+    return None
 
 
 def folder_warnings(config: Config, mounts: str = "/proc/mounts") -> Iterator[str]:
@@ -68,6 +76,17 @@ def fit_connections(config: Config) -> tuple[Config, tuple[str, ...]]:
     network = config.network.model_copy(update={"max_connections": possible})
     changed = config.model_copy(update={"network": network})
     return changed.with_origins(config.origins), (warning,)
+
+
+def descriptor_limits() -> tuple[int, int]:
+    """The soft and the hard limit of open files as they are now; -1 where there is none (requirement OS-6)."""
+    if sys.platform == "win32":
+        return -1, -1
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    return -1 if soft == unlimited else soft, -1 if hard == unlimited else hard
 
 
 def _raise_descriptor_limit() -> int | None:

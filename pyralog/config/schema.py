@@ -49,8 +49,9 @@ class NodeSection(Section):
         BeforeValidator(split_list),
         Opt(default="[data_dir]", effect="operations"),
     ] = Field((), description="Several data disks. This release takes one.")
-    log_dir: Annotated[Text, Opt(effect="operations")] = Field(
-        "/var/log/pyralog", description="Folder of pyralog.log, audit.log and error.log."
+    log_dir: Annotated[Text, Opt(default="none without a file")] = Field(
+        "/var/log/pyralog",
+        description="Folder of pyralog.log, audit.log and error.log; the default where it is there. Empty: stdout.",
     )
     cluster_nodes: Annotated[
         tuple[Member, ...],

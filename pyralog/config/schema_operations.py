@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from pyralog.config.endpoints import split_list
-from pyralog.config.options import Bytes, Opt, Section, Whole
+from pyralog.config.options import Bytes, Opt, Section, Text, Whole
 from pyralog.config.units import INT_MAX, shown
 
 MIB = 1024**2
@@ -37,15 +37,18 @@ class MetricsSection(Section):
 class LoggingSection(Section):
     """The log files pyralog.log, error.log and audit.log in node.log_dir."""
 
-    format: Annotated[Literal["text", "json"], Opt(effect="operations")] = Field(
+    level: Annotated[Text, Opt(default="info")] = Field(
+        "", description='As PYRALOG_LOG, which wins: "info", or "pyralog=info,pyralog::storage=debug".'
+    )
+    format: Annotated[Literal["text", "json"], Opt()] = Field(
         "text", description="How log records are written; audit.log is always JSON lines."
     )
-    max_size: Annotated[Bytes, Opt(effect="operations", unit="bytes")] = Field(
+    max_size: Annotated[Bytes, Opt(unit="bytes")] = Field(
         64 * MIB, ge=0, le=2**40, description="Size at which a log file is put aside; 0 leaves that to logrotate."
     )
-    keep: Annotated[Whole, Opt(effect="operations")] = Field(
+    keep: Annotated[Whole, Opt()] = Field(
         5, ge=0, le=1000, description="Files that are put aside and kept, of each log."
     )
-    queue_records: Annotated[Whole, Opt(effect="operations")] = Field(
+    queue_records: Annotated[Whole, Opt()] = Field(
         10_000, ge=100, le=INT_MAX, description="Records that wait for a slow disk; more are dropped and counted."
     )

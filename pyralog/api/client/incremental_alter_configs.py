@@ -6,7 +6,8 @@ Contract
 - Each resource succeeds or fails by itself and as a whole; a resource named twice: INVALID_REQUEST. Errors and rights
   are those of AlterConfigs.
 - Broker loggers (type 8, the name is this node's id): SET and DELETE of levels, at once and until the node stops, as in
-  Kafka; an unknown logger or level: INVALID_CONFIG. The empty name, which means all brokers, is INVALID_REQUEST here.
+  Kafka; an unknown logger or level: INVALID_CONFIG. DELETE gives back the level of the start; of the root logger it is
+  INVALID_REQUEST. The empty name, which means all brokers, is INVALID_REQUEST here.
 - Deliberate gap: client metrics (16) come with their protocol and are INVALID_REQUEST until then.
 """
 

@@ -138,6 +138,19 @@ def test_a_folder_that_cannot_be_used(invoke: Invoke, runs: list[Any], tmp_path:
     assert '"file" is not a folder' in result.stderr
 
 
+def test_a_log_folder_that_cannot_be_written(invoke: Invoke, runs: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "audit.log").mkdir()
+    result = invoke("--set", f"node.log_dir={tmp_path}")
+    assert (result.exit_code, runs) == (78, [])
+    assert f'node.log_dir: "{tmp_path}/audit.log" cannot be used: Is a directory.' in result.stderr
+
+
+def test_log_files(invoke: Invoke, runs: list[Any], tmp_path: Path) -> None:
+    result = invoke("--set", f"node.log_dir={tmp_path}/logs")
+    assert (result.exit_code, result.output) == (0, "")
+    assert "Pyralog 0.1.0 starts: node 1" in (tmp_path / "logs" / "pyralog.log").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("variable", ["PYRALOG_LOG", "RUST_LOG"])
 def test_log_levels(variable: str, invoke: Invoke) -> None:
     invoke(**{variable: "warn,pyralog::storage=trace"})

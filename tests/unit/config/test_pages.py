@@ -54,6 +54,8 @@ def test_print_config_names_the_sources(tmp_path: Path) -> None:
         ("pyralog=info,pyralog::storage=debug", {"": 20, "pyralog": 20, "pyralog.storage": 10}),
         ("warn,pyralog.net = TRACE", {"": 30, "pyralog.net": 5}),
         ("pyralog::wire", {"": 20, "pyralog.wire": 5}),
+        ("pyralog::wire,pyralog.wire=warn", {"": 20, "pyralog.wire": 30}),
+        (",, info ,", {"": 20}),
     ],
 )
 def test_log_filters(text: str, levels: dict[str, int]) -> None:
@@ -66,6 +68,40 @@ def test_log_filters_of_the_environment() -> None:
     levels, wrong = log_filters({"PYRALOG_LOG": "pyralog=loud,info"})
     assert levels == {"": 20}
     assert wrong == ['PYRALOG_LOG: "pyralog=loud": the levels are error, warn, info, debug, trace and off']
+
+
+LEVELS = "the levels are error, warn, info, debug, trace and off"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("pyralog=debgu", f'{LEVELS}. Did you mean "debug"?'),
+        ("inof", f'no level and hardly a module; {LEVELS}. Did you mean "info"?'),
+        ("=debug", "expected a level, or module=level with names such as pyralog::storage"),
+        ("info/foo.*", "expected a level, or module=level with names such as pyralog::storage"),
+        ("pyralog[span]=debug", "expected a level, or module=level with names such as pyralog::storage"),
+        ("pyralog:storage=debug", "expected a level, or module=level with names such as pyralog::storage"),
+    ],
+)
+def test_log_filters_that_are_wrong(text: str, why: str) -> None:
+    assert parse_log_filters(text) == ({"": 20}, [f'"{text}": {why}'])
+
+
+def test_log_filters_of_the_configuration() -> None:
+    assert log_filters({}, "debug") == ({"": 10}, [])
+    assert log_filters({"RUST_LOG": "warn"}, "debug") == ({"": 30}, [])
+    assert log_filters({}, "?") == (
+        {"": 20},
+        ['logging.level: "?": expected a level, or module=level with names such as pyralog::storage'],
+    )
+
+
+def test_a_folder_of_logs_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = [f"node.data_dir={tmp_path}", f"node.log_dir={tmp_path}/file"]
+    (finding,) = folder_problems(load(settings=settings).config)
+    assert finding == ("node.log_dir", f'"{tmp_path}/file" is not a folder.', ())
 
 
 def test_folder_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

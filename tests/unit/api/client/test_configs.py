@@ -205,6 +205,8 @@ async def test_logger_levels(served: Node) -> None:
         for change, code in (
             (("pyralog.nowhere.else", SET, "INFO"), ErrorCode.INVALID_CONFIG),
             ((logger.name, SET, "LOUD"), ErrorCode.INVALID_CONFIG),
+            (("root", DELETE, None), ErrorCode.INVALID_REQUEST),
+            (("pyralog.audit", SET, "OFF"), ErrorCode.INVALID_CONFIG),
             ((logger.name, SET, None), ErrorCode.INVALID_CONFIG),
             ((logger.name, APPEND, "INFO"), ErrorCode.INVALID_REQUEST),
         ):

@@ -1,0 +1,38 @@
+"""The level of each logger: what the start said, and what is set while running."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from pyralog.config.logspec import ROOT, TRACE
+from pyralog.logfiles.audit import AUDIT
+
+OURS = "pyralog"
+# What the start or the last reload said, by logger name ("" = root). Levels belong to the process, and so does this.
+_configured: dict[str, int] = {}
+
+
+def configure(levels: Mapping[str, int]) -> None:
+    """Set the levels of PYRALOG_LOG or the configuration; those of an earlier call that are not named are undone."""
+    logging.addLevelName(TRACE, "TRACE")
+    for name in _configured.keys() - levels.keys():
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    _configured.clear()
+    _configured.update(levels)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def restore(name: str) -> None:
+    """Give a logger back the level that it had before somebody set another while running; "" is the root."""
+    logging.getLogger(name).setLevel(_configured.get(name, logging.NOTSET if name else logging.INFO))
+
+
+def logger_names() -> list[str]:
+    """Our loggers that exist, sorted. What is audited is not for the network to change."""
+    names = logging.root.manager.loggerDict
+    return sorted(name for name in names if (name == OURS or name.startswith(OURS + ".")) and name != AUDIT)
+
+
+__all__ = ["ROOT", "configure", "logger_names", "restore"]
