@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
 MAX_MESSAGE_CHARS = 16_384
 MAX_TRACE_CHARS = 65_536
@@ -54,13 +53,12 @@ def json_formatter(node_id: int) -> logging.Formatter:
     """One JSON object a line; ASCII only, so that nothing in it can mislead a terminal."""
     from pythonjsonlogger.json import JsonFormatter
 
-    class Formatter(JsonFormatter):
-        def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-            log_data["time"] = iso_time(record.created)
-            super().add_fields(log_data, record, message_dict)
-
     names = {"levelname": "level", "name": "logger", "exc_info": "exception"}
-    return Formatter("%(levelname)s %(name)s %(message)s", rename_fields=names, static_fields={"node_id": node_id})
+    static = {"node_id": node_id}
+    made: logging.Formatter = JsonFormatter(
+        "%(levelname)s %(name)s %(message)s", timestamp="time", rename_fields=names, static_fields=static
+    )
+    return made
 
 
 class AuditFormatter(logging.Formatter):

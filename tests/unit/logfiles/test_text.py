@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_json_lines() -> None:
     assert line.isascii()
     assert "\n" not in line
     found = json.loads(line)
-    assert found.pop("time").endswith("Z")
+    assert datetime.fromisoformat(found.pop("time")).tzinfo is UTC
     assert found == {
         "level": "INFO",
         "logger": "pyralog.test",
