@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pyralog import settings
 from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.admin.http import HttpFront
 from pyralog.admin.sources import Sources
@@ -19,7 +20,7 @@ from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
 from pyralog.api.producer_ids import ProducerIds
 from pyralog.api.registry import CLIENT_APIS, import_handlers, install_answers
-from pyralog.cluster.controller import Controller, ControllerSettings
+from pyralog.cluster.controller import Controller
 from pyralog.cluster.identity import Identity, IdentityError, load_identity, save_identity
 from pyralog.cluster.image import ClusterImage, ResourceType
 from pyralog.cluster.quorum import Quorum
@@ -27,6 +28,8 @@ from pyralog.cluster.raft_storage import MetadataCorrupt, MetadataLog
 from pyralog.cluster.requests import RegisterBroker
 from pyralog.cluster.voter import SingleVoter
 from pyralog.config.endpoints import LOOPBACK, Address, Listener
+from pyralog.config.host import fit_connections
+from pyralog.config.live import LiveConfiguration
 from pyralog.config.rules import Rules
 from pyralog.config.schema import Config
 from pyralog.config.topics import TopicSettings
@@ -40,7 +43,7 @@ from pyralog.net.listeners import bind_listeners, host_names
 from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
-from pyralog.replication.maintenance import Maintenance, MaintenanceSettings
+from pyralog.replication.maintenance import Maintenance, maintenance_settings
 from pyralog.replication.opening import PartitionStore
 from pyralog.runtime import SteadyClock, TaskScope, WorkPool, now_ms, start_thread, work_threads
 from pyralog.runtime import run as run_loop
@@ -97,6 +100,8 @@ class Node:
         self._meta = WorkPool("meta", 1)
         self._work = WorkPool("work", work_threads())
         self._view = ConfigurationView(config)
+        self.live = LiveConfiguration(self._view)
+        self.api = ApiSettings(self._node_id)
         self._metadata = MetadataLog(log_dir.path)
         self._quorum = self._build_quorum()
         # How a part gets its thread; a test may put a body of its own in place of the plane's.
@@ -169,6 +174,7 @@ class Node:
         if network.admin_address is not None:
             self._admin_bound = bind_listeners((Listener("HTTP", network.admin_address),))
         image = await self._join()
+        self._config = self.live.begin(image)
         plane = self._plane = self._build_plane()
         lifecycle = self._lifecycle = self._build_lifecycle(plane)
         plane.attach(asyncio.get_running_loop())
@@ -187,15 +193,11 @@ class Node:
         self._scope.start(self._begin_coordinators(), name="coordinators")
 
     def _build_quorum(self) -> Quorum:
-        config = self._config
-        settings = ControllerSettings(
-            num_partitions=config.topics.num_partitions,
-            default_replication_factor=config.replication.quorum.replication_factor,
-            delete_topic_enable=config.topics.allow_delete,
-        )
-        rules = Rules(self._view.broker_defaults(ClusterImage()))
+        rules = Rules(self._view)
         voter = SingleVoter(self._metadata, self._node_id, self._scope, self._meta, self._work, self._clock)
-        return Quorum(voter, Controller(settings, rules, os.urandom), self._scope, self._node_id)
+        controller = Controller(settings.controller_settings(self._config), rules, os.urandom)
+        settings.controller_follows(self.live, controller)
+        return Quorum(voter, controller, self._scope, self._node_id)
 
     async def _join(self) -> ClusterImage:
         """Recover the metadata and register: a new incarnation of this node, with new leader epochs."""
@@ -219,31 +221,22 @@ class Node:
         return self._quorum.image
 
     def _build_plane(self) -> Plane:
-        network, storage = self._config.network, self._config.storage
         engine = PlaneEngine(
             self._log_dir.files,
-            max_connections=network.max_connections,
-            max_connections_per_ip=network.max_connections_per_ip,
-            max_request_bytes=network.max_request_bytes,
-            fetch_max_bytes=network.fetch_max_bytes,
             produce_max_version=CLIENT_APIS[PRODUCE].max_version,
             fetch_max_version=CLIENT_APIS[FETCH].max_version,
-            max_sessions=network.fetch_sessions,
-            idle_ms=network.connections_max_idle_ms,
-            handshake_ms=network.handshake_timeout_ms,
-            sync_on_write=storage.segment_config.sync_on_write,
-            inline_sync=not storage.cache_config.enabled,
-            cache_bytes=storage.cache_config.max_size,
-            cache_ms=storage.cache_config.max_buffer_time_ms,
+            **settings.plane_limits(fit_connections(self._config)[0]),
         )
-        return Plane(engine)
+        plane = Plane(engine)
+        settings.plane_follows(self.live, plane)
+        return plane
 
     def _build_lifecycle(self, plane: Plane) -> Lifecycle:
-        storage = self._config.storage
         store = PartitionStore(self._log_dir, self._clock)
         lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, self._clock)
-        settings = MaintenanceSettings(storage.retention_check_interval_ms, storage.producer_id_expiration_ms)
-        self._maintenance = Maintenance(settings, lifecycle, plane, store, self._work, self._scope, self._clock)
+        begin = maintenance_settings(self._config.storage)
+        self._maintenance = Maintenance(begin, lifecycle, plane, store, self._work, self._scope, self._clock)
+        settings.maintenance_follows(self.live, self._maintenance)
         lifecycle.set_follow(self._maintenance)
         plane.events.detached = self._maintenance.detached
         plane.events.failed = lifecycle.lost_disk
@@ -262,13 +255,11 @@ class Node:
         producer_ids = ProducerIds(self._node_id, self._quorum)
         coordinators = self._coordinators = self._build_coordinators(plane, producer_ids)
         self._quorum.subscribe(coordinators.on_image)
+        self.api.take(config)
+        settings.clients_follow(self.live, self.api, coordinators)
+        self._quorum.subscribe(self.live.on_image)
         services = Services(
-            settings=ApiSettings(
-                self._node_id,
-                config.topics.auto_create,
-                config.network.request_timeout_ms,
-                config.topics.max_described_partitions,
-            ),
+            settings=self.api,
             quorum=self._quorum,
             plane=plane,
             logs=LocalLogs(self._log_dir, plane, self._lifecycle, self._maintenance, self._work),
@@ -297,6 +288,7 @@ class Node:
             self._clock,
         )
         self._http = HttpFront(self._scope, sources, host_names(listeners), config.network.handshake_timeout_ms)
+        settings.http_follows(self.live, self._http)
         for sock, _ in self._admin_bound:
             self._http.listen(sock)
         plane.events.handover = self._http.adopt

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyralog.cluster.image import ClusterImage, TopicImage
-from pyralog.config.rules import BROKER_RESOURCE
+from pyralog.config.view import BROKER_RESOURCE
 from pyralog.metrics import Latency
 from pyralog.model import PartitionRegistration, TopicPartition
 from pyralog.version import __version__

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyralog.api.producer_ids import ProducerIds
     from pyralog.cluster.image import ClusterImage
     from pyralog.cluster.quorum import Quorum
+    from pyralog.config.schema import Config
     from pyralog.config.view import ConfigurationView
     from pyralog.coordinator.group.service import GroupCoordinator
     from pyralog.coordinator.transaction.service import TransactionCoordinator
@@ -39,14 +40,20 @@ MAX_REFUSED = 20
 LOOKING = (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ApiSettings:
-    """What handlers must know of this node's configuration."""
+    """What handlers must know of this node's configuration; the next request goes by what is written here."""
 
     node_id: int
     auto_create_topics: bool = True
     request_timeout_ms: int = 30_000
     max_described_partitions: int = 2000
+
+    def take(self, config: Config) -> None:
+        """Go by this configuration."""
+        self.auto_create_topics = config.topics.auto_create
+        self.request_timeout_ms = config.network.request_timeout_ms
+        self.max_described_partitions = config.topics.max_described_partitions
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,10 +57,13 @@ class Outcome(NamedTuple):
 
 
 class Controller:
-    """Decides on requests. It has no state of its own: what is durable is in the image that it is given."""
+    """Decides on requests. It has no state of its own: what is durable is in the image that it is given.
+
+    `settings` may be replaced at any time; the next request is decided by the new ones.
+    """
 
     def __init__(self, settings: ControllerSettings, rules: ConfigRules, random_bytes: Callable[[int], bytes]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._rules = rules
         self._random_bytes = random_bytes
 
@@ -74,11 +77,11 @@ class Controller:
     def _decide(self, image: ClusterImage, request: Request) -> tuple[list[Record], Reply]:
         match request:
             case CreateTopics():
-                settings = self._settings
+                settings = self.settings
                 defaults = TopicDefaults(settings.num_partitions, settings.default_replication_factor)
                 return create_topics(image, request, defaults, self._rules, self._random_bytes)
             case DeleteTopics():
-                return delete_topics(image, request, self._settings.delete_topic_enable)
+                return delete_topics(image, request, self.settings.delete_topic_enable)
             case CreatePartitions():
                 return create_partitions(image, request)
             case AlterConfigs() | IncrementalAlterConfigs():

@@ -37,8 +37,11 @@ def alter_configs(
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Each resource must appear at most once.")
             check_resource(image, *key)
             before = image.config(*key)
-            after = _changed(before, resource, rules) if isinstance(resource, ResourceChange) else _replaced(resource)
-            rules.validate(resource.resource_type, after)
+            if isinstance(resource, ResourceChange):
+                after = _changed(image, before, resource, rules)
+            else:
+                after = _replaced(resource)
+            rules.validate(image, *key, after)
             records += _difference(key, before, after)
             results[key] = ResourceResult(*key)
         except KafkaError as error:
@@ -86,7 +89,9 @@ def _replaced(resource: ResourceConfig) -> dict[str, str]:
     return {name: value for name, value in resource.configs if value is not None}
 
 
-def _changed(before: Mapping[str, str], resource: ResourceChange, rules: ConfigRules) -> dict[str, str]:
+def _changed(
+    image: ClusterImage, before: Mapping[str, str], resource: ResourceChange, rules: ConfigRules
+) -> dict[str, str]:
     _unique(change.name for change in resource.changes)
     _not_null((change.name, change.value) for change in resource.changes if change.op != ConfigOp.DELETE)
     after = dict(before)
@@ -96,15 +101,15 @@ def _changed(before: Mapping[str, str], resource: ResourceChange, rules: ConfigR
         elif change.op == ConfigOp.SET:
             after[change.name] = change.value or ""
         elif change.op in (ConfigOp.APPEND, ConfigOp.SUBTRACT):
-            after[change.name] = _list_change(before, resource.resource_type, change, rules)
+            default = rules.list_default(image, resource.resource_type, change.name)
+            after[change.name] = _list_change(before, change, default)
         else:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unknown config operation {change.op}")
     return after
 
 
-def _list_change(before: Mapping[str, str], resource_type: int, change: ConfigChange, rules: ConfigRules) -> str:
+def _list_change(before: Mapping[str, str], change: ConfigChange, default: str | None) -> str:
     """The list with elements added that it lacks, or taken away; it starts as what is set, else as the default."""
-    default = rules.list_default(resource_type, change.name)
     if default is None:
         raise KafkaError(
             ErrorCode.INVALID_CONFIG,

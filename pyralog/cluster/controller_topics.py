@@ -39,10 +39,10 @@ _RESERVED_IDS = frozenset((ZERO_UUID, (1).to_bytes(16, "big")))
 class ConfigRules(Protocol):
     """What configurations exist and which values they take; given by the configuration layer."""
 
-    def validate(self, resource_type: int, values: Mapping[str, str]) -> None:
-        """KafkaError when a resource may not have exactly these configurations set."""
+    def validate(self, image: ClusterImage, resource_type: int, resource_name: str, values: Mapping[str, str]) -> None:
+        """KafkaError when a resource may not have exactly these configurations set in the state `image`."""
 
-    def list_default(self, resource_type: int, name: str) -> str | None:
+    def list_default(self, image: ClusterImage, resource_type: int, name: str) -> str | None:
         """The default of a configuration that is a list, as text; None when it is not a list or not known."""
 
 
@@ -141,7 +141,7 @@ class _Creation:
             if value is None:
                 raise KafkaError(ErrorCode.INVALID_CONFIG, f"Null value not supported for topic configs: {name}")
             configs[name] = value
-        self._rules.validate(ResourceType.TOPIC, configs)
+        self._rules.validate(self._image, ResourceType.TOPIC, topic.name, configs)
         return configs
 
     def _replicas(self, topic: NewTopic) -> list[tuple[int, ...]]:

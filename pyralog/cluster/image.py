@@ -107,6 +107,10 @@ class ClusterImage(NamedTuple):
         """What was set on a resource; empty when nothing was."""
         return self.configs.get((resource_type, name), {})
 
+    def configured(self, resource_type: int) -> Iterator[str]:
+        """Names of the resources of a type for which something is set."""
+        return (name for kind, name in self.configs if kind == resource_type)
+
     def first_leader_epoch(self, name: str) -> int:
         """The leader epoch at which partitions of a topic of this name start."""
         return max(self.epoch_floor, self.epoch_floors.get(name, 0))

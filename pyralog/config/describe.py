@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from pyralog.config.dynamic import config_type, dynamic_by_path, dynamic_configs
 from pyralog.config.effective import BrokerDefaults, config_value, key_of
-from pyralog.config.keys import KafkaName, Key, all_keys, by_kafka_name
-from pyralog.config.rules import dynamic_broker_configs
+from pyralog.config.keys import KafkaName, Key, all_keys
 from pyralog.config.schema import Config
 from pyralog.config.topics import TOPIC_CONFIGS, ConfigType, TopicConfig, parse, to_text
 from pyralog.config.units import INT_MAX
@@ -41,15 +41,6 @@ class ConfigEntry:
     sensitive: bool = False
     kind: int = ConfigType.STRING
     documentation: str | None = None
-
-
-_SHORT = frozenset({"offsets.topic.replication.factor", "transaction.state.log.replication.factor"})
-_KINDS: Mapping[str, ConfigType] = {
-    "bool": ConfigType.BOOLEAN,
-    "float": ConfigType.DOUBLE,
-    "list": ConfigType.LIST,
-    "map": ConfigType.LIST,
-}
 
 
 def describe_topic(overrides: Mapping[str, str], broker: BrokerDefaults) -> list[ConfigEntry]:
@@ -95,9 +86,7 @@ def _topic_entry(topic: TopicConfig, overrides: Mapping[str, str], broker: Broke
 def _broker_synonyms(key: Key, topic: TopicConfig, broker: BrokerDefaults) -> Iterator[Synonym]:
     """Dynamic values, the file's value, and the default, each by the name Kafka's users know it by."""
     first = key.kafka[0]
-    for values, source in ((broker.node, Source.DYNAMIC_BROKER), (broker.cluster, Source.DYNAMIC_DEFAULT_BROKER)):
-        if first.name in values:
-            yield first.name, _canonical(topic, values[first.name]), source
+    yield from dynamic_synonyms(key, first, broker)
     static = _is_static(broker.config, key)
     if static:
         yield first.name, _clipped(topic, config_value(broker.config, key.name)), Source.STATIC_BROKER
@@ -106,6 +95,13 @@ def _broker_synonyms(key: Key, topic: TopicConfig, broker: BrokerDefaults) -> It
         yield first.name, _clipped(topic, key.default), Source.DEFAULT
     elif key.opt.default is not None and not static:
         yield first.name, _clipped(topic, config_value(broker.config, key.name)), Source.DEFAULT
+
+
+def dynamic_synonyms(key: Key, name: KafkaName, broker: BrokerDefaults) -> Iterator[Synonym]:
+    """The values of a key that were set while running and hold here, as texts in the unit of this name."""
+    for mine, value in broker.layers.get(key.name, ()):
+        source = Source.DYNAMIC_BROKER if mine else Source.DYNAMIC_DEFAULT_BROKER
+        yield name.name, _text(key, name, value, broker.config), source
 
 
 _WITHOUT_DEFAULT = frozenset({"log.retention.ms", "log.roll.ms", "log.roll.jitter.ms", "log.flush.interval.ms"})
@@ -133,26 +129,32 @@ def describe_broker(broker: BrokerDefaults) -> list[ConfigEntry]:
 def describe_cluster(broker: BrokerDefaults) -> list[ConfigEntry]:
     """What is set for all brokers (resource BROKER with an empty name)."""
     entries = []
-    for name, text in sorted(broker.cluster.items()):
-        topic = dynamic_broker_configs().get(name)
-        if topic is None:
+    for name in sorted(broker.cluster):
+        dynamic = dynamic_configs().get(name)
+        if dynamic is None:
             continue
-        value = _canonical(topic, text)
-        source = Source.DYNAMIC_DEFAULT_BROKER
-        key, _ = by_kafka_name()[name]
+        kafka = dynamic.kafka or KafkaName(name)
+        held = [(value, source) for _, value, source in dynamic_synonyms(dynamic.key, kafka, broker)]
+        # A value that does not hold here, as another node's file may let it, is shown as it was set.
+        value = next((text for text, source in held if source is Source.DYNAMIC_DEFAULT_BROKER), broker.cluster[name])
         entries.append(
-            ConfigEntry(name, value, source, ((name, value, source),), kind=topic.type, documentation=key.doc)
+            ConfigEntry(
+                name,
+                None if dynamic.key.opt.sensitive else value,
+                Source.DYNAMIC_DEFAULT_BROKER,
+                ((name, value, Source.DYNAMIC_DEFAULT_BROKER),),
+                sensitive=dynamic.key.opt.sensitive,
+                kind=_kind(dynamic.key, kafka),
+                documentation=dynamic.key.doc,
+            )
         )
     return entries
 
 
 def _broker_entry(key: Key, name: KafkaName, broker: BrokerDefaults) -> ConfigEntry:
-    topic = dynamic_broker_configs().get(name.name)
     static = _is_static(broker.config, key)
     value = _text(key, name, config_value(broker.config, key.name), broker.config)
-    synonyms: list[Synonym] = []
-    if topic is not None:
-        synonyms += [s for s in _broker_synonyms(key, topic, broker) if s[2] < Source.STATIC_BROKER]
+    synonyms = list(dynamic_synonyms(key, name, broker))
     if static:
         synonyms.append((name.name, value, Source.STATIC_BROKER))
         default = None if key.opt.default else _text(key, name, key.default, broker.config)
@@ -166,24 +168,18 @@ def _broker_entry(key: Key, name: KafkaName, broker: BrokerDefaults) -> ConfigEn
         value=None if sensitive else synonyms[0][1] if synonyms else value,
         source=synonyms[0][2] if synonyms else Source.DEFAULT,
         synonyms=() if sensitive else tuple(synonyms),
-        read_only=topic is None,
+        read_only=name.name not in dynamic_configs(),
         sensitive=sensitive,
-        kind=_kind(key, name, topic),
+        kind=_kind(key, name),
         documentation=key.doc,
     )
 
 
-def _kind(key: Key, name: KafkaName, topic: TopicConfig | None) -> ConfigType:
-    if topic is not None:
-        return topic.type
-    if name.name in _SHORT:
-        return ConfigType.SHORT
-    if name.name in ("listeners", "advertised.listeners", "log.dirs"):
-        return ConfigType.LIST
-    if key.kind == "int":
-        small = name.factor > 1 or (key.highest is not None and key.highest <= INT_MAX)
-        return ConfigType.INT if small else ConfigType.LONG
-    return _KINDS.get(key.kind, ConfigType.STRING)
+def _kind(key: Key, name: KafkaName) -> ConfigType:
+    dynamic = dynamic_by_path().get(key.name)
+    if dynamic is not None and dynamic.typed is not None and name == dynamic.kafka:
+        return dynamic.typed.type
+    return config_type(key, name.name, name.factor)
 
 
 def _text(key: Key, name: KafkaName, value: Any, config: Config) -> str | None:

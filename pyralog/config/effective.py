@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pyralog.config.dynamic import overlay, value_at
 from pyralog.config.keys import Key, by_name
 from pyralog.config.schema import Config
 from pyralog.config.topics import (
@@ -34,17 +35,14 @@ def key_of(config: TopicConfig) -> Key | None:
 
 def config_value(config: Config, path: str) -> Any:
     """The value at a dotted path of a configuration."""
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
+    return value_at(config, tuple(path.split(".")))
 
 
 class BrokerDefaults:
     """The broker's part in every topic's settings: its configuration and the dynamic broker configs over it.
 
-    cluster and node are the dynamic configs of the resources BROKER "" and BROKER "<node id>", by Kafka's names.
-    Immutable; a change of dynamic configs makes a new one.
+    cluster and node are the dynamic configs of the resources BROKER "" and BROKER "<node id>", by Kafka's names;
+    `current` is what they come to. Immutable; a change of dynamic configs makes a new one.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class BrokerDefaults:
         self.config = config
         self.cluster = dict(cluster or {})
         self.node = dict(node or {})
+        self.current, self.layers, self.ignored = overlay(config, self.cluster, self.node)
         self._inherited = {name: self._inherit(topic) for name, topic in TOPIC_CONFIGS.items() if not topic.internal}
         self._plain: TopicSettings | None = None
 
@@ -64,9 +63,9 @@ class BrokerDefaults:
         """The settings of a topic with these overrides. Topics without any share one object."""
         if not overrides:
             if self._plain is None:
-                self._plain = _settings(self._values({}), use_mmap=self.config.storage.segment_config.use_mmap)
+                self._plain = _settings(self._values({}), use_mmap=self.current.storage.segment_config.use_mmap)
             return self._plain
-        return _settings(self._values(overrides), use_mmap=self.config.storage.segment_config.use_mmap)
+        return _settings(self._values(overrides), use_mmap=self.current.storage.segment_config.use_mmap)
 
     def _values(self, overrides: Mapping[str, str]) -> dict[str, Any]:
         values = {name: inherited.value for name, inherited in self._inherited.items()}
@@ -79,12 +78,7 @@ class BrokerDefaults:
         if key is None:
             text = topic.default or ""
             return Inherited(text, parse(topic, text))
-        for source in (self.node, self.cluster):
-            dynamic = source.get(key.kafka[0].name)
-            if dynamic is not None:
-                parsed = parse(topic, dynamic)
-                return Inherited(to_text(topic.type, parsed), parsed)
-        value = config_value(self.config, key.name)
+        value = config_value(self.current, key.name)
         shown = min(value, INT_MAX) if topic.type is ConfigType.INT else value
         return Inherited(to_text(topic.type, shown), value)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pyralog.config.describe import ConfigEntry, Source, Synonym
+from pyralog.config.describe import ConfigEntry, Source, Synonym, dynamic_synonyms
+from pyralog.config.effective import BrokerDefaults
 from pyralog.config.keys import by_name
 from pyralog.config.schema import Config
 from pyralog.config.topics import ConfigType, TopicConfig, invalid, parse
@@ -72,19 +73,19 @@ def validate_group(values: Mapping[str, str], config: Config) -> None:
         raise KafkaError(ErrorCode.INVALID_CONFIG, f"{SESSION.name} must be greater than {HEARTBEAT.name}")
 
 
-def describe_group(values: Mapping[str, str], config: Config) -> list[ConfigEntry]:
+def describe_group(values: Mapping[str, str], broker: BrokerDefaults) -> list[ConfigEntry]:
     """Every config that a group may set, with what it has: its own value, or the broker's."""
-    return [_entry(GROUP_CONFIGS[name], values.get(name), config) for name in sorted(GROUP_CONFIGS)]
+    return [_entry(GROUP_CONFIGS[name], values.get(name), broker) for name in sorted(GROUP_CONFIGS)]
 
 
-def _entry(one: GroupConfig, own: str | None, config: Config) -> ConfigEntry:
+def _entry(one: GroupConfig, own: str | None, broker: BrokerDefaults) -> ConfigEntry:
     key = by_name()[one.path]
     synonyms: list[Synonym] = []
     if own is not None:
         synonyms.append((one.name, str(one.parse(own)), Source.GROUP))
-    broker: Any = one.inherited(config)
-    if one.path in config.origins:
-        synonyms.append((key.kafka[0].name, str(broker), Source.STATIC_BROKER))
+    synonyms += dynamic_synonyms(key, key.kafka[0], broker)
+    if one.path in broker.config.origins:
+        synonyms.append((key.kafka[0].name, str(one.inherited(broker.config)), Source.STATIC_BROKER))
     synonyms.append((key.kafka[0].name, str(key.default), Source.DEFAULT))
     return ConfigEntry(
         name=one.name,

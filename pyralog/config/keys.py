@@ -80,7 +80,7 @@ def _kind(annotation: Any) -> tuple[str, tuple[str, ...], bool]:
     if hasattr(annotation, "__metadata__"):
         return _kind(annotation.__origin__)
     if origin is tuple:
-        return "list", (), False
+        return "list", _kind(get_args(annotation)[0])[1], False
     for simple in (bool, int, float, str):
         if annotation is simple:
             return simple.__name__, (), False

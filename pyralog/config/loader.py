@@ -17,6 +17,7 @@ from pyralog.config.keys import ALIASES, all_keys, by_name, nearest, sections
 from pyralog.config.marks import Document, Path
 from pyralog.config.problems import NOWHERE, ConfigError, Place, Problem
 from pyralog.config.schema import Config, Origin
+from pyralog.config.translate import refusal
 from pyralog.config.units import shown
 
 MAX_FILE_BYTES = 4 * 1024**2
@@ -194,28 +195,16 @@ class _Load:
 
     def _translate(self, detail: ErrorDetails) -> None:
         path = tuple(str(part) for part in detail["loc"])
-        kind, context = detail["type"], detail.get("ctx", {})
         key = next((all_keys()[path[:n]] for n in range(len(path), 0, -1) if path[:n] in all_keys()), None)
         self.damaged.add(".".join(path[: len(key.path)] if key else path))
-        if kind == "extra_forbidden":
+        if detail["type"] == "extra_forbidden":
             meant = nearest(path) or ""
             self.damaged.update((meant, ".".join((*path[:-1], meant))))
             self.problems.append(Problem(".".join(path), _unknown(path), self._place(path, of_key=True)))
             return
         given = lookup(self.tree, path)
         value = shown(detail["input"] if given is None else given)
-        if kind in ("greater_than_equal", "less_than_equal") and key is not None:
-            message = f"{value} is out of range ({key.range})"
-        elif kind == "literal_error" and key is not None:
-            message = f"{value} is not {key.range}"
-        elif kind == "value_error":
-            message = str(context["error"])
-        elif path in sections():
-            message = f"{value} is not a section of keys"
-        elif kind == "string_too_short":
-            message = "must not be empty"
-        else:
-            message = f"{value}: {detail['msg']}"
+        message = refusal(detail, key, value, section=path in sections())
         self.problems.append(Problem(_readable(path), message + ".", self._place(path)))
 
     def _cross_check(self, config: Config) -> None:

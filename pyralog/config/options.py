@@ -14,7 +14,8 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 # static: read at start. cluster: may also be set while running, for all nodes or one (IncrementalAlterConfigs).
-Scope = Literal["static", "cluster"]
+# controller: likewise, but only for all nodes at once, as the controller or every node must go by the same value.
+Scope = Literal["static", "cluster", "controller"]
 # now, or the later release (by its subject) whose code reads the key; until then it is checked and kept, no more.
 Effect = Literal["now", "cluster", "groups", "transactions", "compaction", "operations"]
 

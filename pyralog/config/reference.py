@@ -30,8 +30,17 @@ mistakes are listed, each with its place. `pyralog --check` only checks, `pyralo
 where it comes from.
 
 A key marked *groups*, *transactions*, *compaction*, *cluster* or *operations* is checked and kept, and takes effect
-with the release that brings that part. A key marked *dynamic* may also be changed while running, by its Kafka synonym.
+with the release that brings that part.
+
+The column "changes" tells how a key changes while nodes run: *restart* is read at the start; *node* may be set for all
+nodes or for one, *cluster* for all nodes only. They are set by `pyralog-admin cluster config set`, `kafka-configs` or
+any client's IncrementalAlterConfigs (resource BROKER; the empty name is all nodes), under the first Kafka synonym, or
+under the path of a key that has none. What is set so takes effect at once, survives restarts, and wins over everything
+else: node over cluster over `--set` over environment over file over default. A wrong value changes nothing.
 """
+
+# What the column says of each scope.
+CHANGES = {"static": "restart", "cluster": "node", "controller": "cluster"}
 
 TOPICS = """\
 ## Topic configs
@@ -53,8 +62,8 @@ def _keys() -> Iterator[str]:
             yield _section_doc(section) + "\n"
         else:
             yield "## Top level\n"
-        yield "| key | default | allowed | Kafka synonym | meaning |"
-        yield "|---|---|---|---|---|"
+        yield "| key | default | allowed | Kafka synonym | changes | meaning |"
+        yield "|---|---|---|---|---|---|"
         yield from (_row(key) for key in keys)
         yield ""
 
@@ -69,12 +78,10 @@ def _section_doc(path: tuple[str, ...]) -> str:
 
 
 def _row(key: Key) -> str:
-    marks: list[str] = [] if key.opt.effect == "now" else [key.opt.effect]
-    if key.opt.scope == "cluster":
-        marks.append("dynamic")
-    meaning = key.doc + (f" *{', '.join(marks)}*" if marks else "")
+    meaning = key.doc + ("" if key.opt.effect == "now" else f" *{key.opt.effect}*")
     synonyms = ", ".join(f"`{kafka.name}`" for kafka in key.kafka)
-    return f"| `{key.path[-1]}` | {_default(key)} | {_cell(key.range)} | {synonyms} | {_cell(meaning)} |"
+    changes = CHANGES[key.opt.scope]
+    return f"| `{key.path[-1]}` | {_default(key)} | {_cell(key.range)} | {synonyms} | {changes} | {_cell(meaning)} |"
 
 
 def _cell(text: str) -> str:

@@ -87,32 +87,36 @@ class NetworkSection(Section):
     admin_address: Annotated[Address | None, BeforeValidator(parse_optional_address), Opt(default="none")] = Field(
         None, description="A port for HTTP alone, with what the client port serves over HTTP as well."
     )
-    max_connections: Annotated[Whole, Opt(kafka=("max.connections",))] = Field(
+    max_connections: Annotated[Whole, Opt(kafka=("max.connections",), scope="cluster")] = Field(
         10000, ge=1, le=INT_MAX, description="Client connections above this number are closed and counted."
     )
-    max_connections_per_ip: Annotated[Whole, Opt(kafka=("max.connections.per.ip",))] = Field(
+    max_connections_per_ip: Annotated[Whole, Opt(kafka=("max.connections.per.ip",), scope="cluster")] = Field(
         INT_MAX, ge=0, le=INT_MAX, description="The same limit for one client address."
     )
-    connections_max_idle_ms: Annotated[Millis, Opt(kafka=("connections.max.idle.ms",), unit="ms")] = Field(
-        600_000, ge=-1, le=LONG_MAX, description="Idle time after which a connection is closed; -1 never closes it."
+    connections_max_idle_ms: Annotated[Millis, Opt(kafka=("connections.max.idle.ms",), unit="ms", scope="cluster")] = (
+        Field(
+            600_000, ge=-1, le=LONG_MAX, description="Idle time after which a connection is closed; -1 never closes it."
+        )
     )
-    handshake_timeout_ms: Annotated[Millis, Opt(unit="ms")] = Field(
+    handshake_timeout_ms: Annotated[Millis, Opt(unit="ms", scope="cluster")] = Field(
         10000, ge=1, le=INT_MAX, description="Time a new connection has to send its first request."
     )
-    request_timeout_ms: Annotated[Millis, Opt(kafka=("request.timeout.ms",), unit="ms")] = Field(
+    request_timeout_ms: Annotated[Millis, Opt(kafka=("request.timeout.ms",), unit="ms", scope="cluster")] = Field(
         30000, ge=1, le=INT_MAX, description="Server-side bound on the waits of produce and admin requests."
     )
-    max_request_bytes: Annotated[Bytes, Opt(kafka=("socket.request.max.bytes",), unit="bytes")] = Field(
-        100 * MIB,
-        ge=1024,
-        le=MAX_REQUEST_LIMIT_BYTES,
-        description="Largest request; a larger one ends the connection.",
+    max_request_bytes: Annotated[Bytes, Opt(kafka=("socket.request.max.bytes",), unit="bytes", scope="cluster")] = (
+        Field(
+            100 * MIB,
+            ge=1024,
+            le=MAX_REQUEST_LIMIT_BYTES,
+            description="Largest request; a larger one ends the connection.",
+        )
     )
-    fetch_max_bytes: Annotated[Bytes, Opt(kafka=("fetch.max.bytes",), unit="bytes")] = Field(
+    fetch_max_bytes: Annotated[Bytes, Opt(kafka=("fetch.max.bytes",), unit="bytes", scope="cluster")] = Field(
         55 * MIB, ge=1024, le=INT_MAX, description="Most bytes in one fetch answer, whatever the client asks for."
     )
-    fetch_sessions: Annotated[Whole, Opt(kafka=("max.incremental.fetch.session.cache.slots",))] = Field(
-        1000, ge=0, le=INT_MAX, description="Incremental fetch sessions kept."
+    fetch_sessions: Annotated[Whole, Opt(kafka=("max.incremental.fetch.session.cache.slots",), scope="cluster")] = (
+        Field(1000, ge=0, le=INT_MAX, description="Incremental fetch sessions kept.")
     )
 
     def client_listeners(self) -> tuple[Listener, ...]:
@@ -128,8 +132,10 @@ class SegmentSection(Section):
     max_size: Annotated[Bytes, Opt(kafka=("log.segment.bytes",), unit="bytes", scope="cluster")] = Field(
         1024 * MIB, ge=MIB, le=2**40, description="Default of the topic config segment.bytes; may exceed 4 GiB."
     )
-    use_mmap: Annotated[Flag, Opt()] = Field(True, description="Memory-map closed segments and indexes for cold reads.")
-    sync_on_write: Annotated[Flag, Opt()] = Field(
+    use_mmap: Annotated[Flag, Opt(scope="cluster")] = Field(
+        True, description="Memory-map closed segments and indexes for cold reads."
+    )
+    sync_on_write: Annotated[Flag, Opt(scope="cluster")] = Field(
         False,
         description="Acknowledge only what is synced to disk; otherwise a power failure may lose acknowledged records.",
     )
@@ -138,13 +144,15 @@ class SegmentSection(Section):
 class CacheSection(Section):
     """The write cache: how much may be written but not yet synced, and for how long."""
 
-    max_size: Annotated[Bytes, Opt(unit="bytes")] = Field(
+    max_size: Annotated[Bytes, Opt(unit="bytes", scope="cluster")] = Field(
         64 * MIB, ge=4096, le=2**40, description="Unsynced bytes at which a group sync starts."
     )
-    max_buffer_time_ms: Annotated[Millis, Opt(unit="ms")] = Field(
+    max_buffer_time_ms: Annotated[Millis, Opt(unit="ms", scope="cluster")] = Field(
         10, ge=0, le=60_000, description="Longest time written records stay unsynced."
     )
-    enabled: Annotated[Flag, Opt()] = Field(True, description="false syncs in line with each cycle, without grouping.")
+    enabled: Annotated[Flag, Opt(scope="cluster")] = Field(
+        True, description="false syncs in line with each cycle, without grouping."
+    )
 
 
 class StorageSection(Section):
@@ -152,23 +160,23 @@ class StorageSection(Section):
 
     segment_config: SegmentSection = group(SegmentSection, "Segment files.")
     cache_config: CacheSection = group(CacheSection, "The write cache.")
-    retention_check_interval_ms: Annotated[Millis, Opt(kafka=("log.retention.check.interval.ms",), unit="ms")] = Field(
-        300_000, ge=1, le=LONG_MAX, description="How often segments past their retention are looked for."
-    )
-    producer_id_expiration_ms: Annotated[Millis, Opt(kafka=("producer.id.expiration.ms",), unit="ms")] = Field(
-        DAY_MS, ge=1, le=INT_MAX, description="Idle time after which a partition forgets an idempotent producer."
-    )
+    retention_check_interval_ms: Annotated[
+        Millis, Opt(kafka=("log.retention.check.interval.ms",), unit="ms", scope="cluster")
+    ] = Field(300_000, ge=1, le=LONG_MAX, description="How often segments past their retention are looked for.")
+    producer_id_expiration_ms: Annotated[
+        Millis, Opt(kafka=("producer.id.expiration.ms",), unit="ms", scope="cluster")
+    ] = Field(DAY_MS, ge=1, le=INT_MAX, description="Idle time after which a partition forgets an idempotent producer.")
 
 
 class QuorumSection(Section):
     """How many replicas there are, must acknowledge a write, and must take part in an election."""
 
-    replication_factor: Annotated[Whole, Opt(kafka=("default.replication.factor",), default="min(3, nodes)")] = Field(
-        1, ge=1, le=32767, description="Replicas of a topic whose creator names no number."
-    )
-    write_quorum: Annotated[Whole, Opt(kafka=("min.insync.replicas",), default="min(2, replication_factor)")] = Field(
-        1, ge=1, le=32767, description="Replicas that hold a batch before acks=all is answered."
-    )
+    replication_factor: Annotated[
+        Whole, Opt(kafka=("default.replication.factor",), default="min(3, nodes)", scope="controller")
+    ] = Field(1, ge=1, le=32767, description="Replicas of a topic whose creator names no number.")
+    write_quorum: Annotated[
+        Whole, Opt(kafka=("min.insync.replicas",), default="min(2, replication_factor)", scope="controller")
+    ] = Field(1, ge=1, le=32767, description="Replicas that hold a batch before acks=all is answered.")
     read_quorum: Annotated[Whole, Opt(default="replication_factor - write_quorum + 1", effect="cluster")] = Field(
         1, ge=1, le=32767, description="Replicas an election must reach."
     )

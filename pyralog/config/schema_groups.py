@@ -21,7 +21,7 @@ def _lower(value: Any) -> Any:
 
 
 def _group_ms(name: str) -> Opt:
-    return Opt(kafka=(name,), unit="ms")
+    return Opt(kafka=(name,), unit="ms", scope="cluster")
 
 
 class GroupsSection(Section):
@@ -36,7 +36,7 @@ class GroupsSection(Section):
     max_session_timeout_ms: Annotated[Millis, _group_ms("group.max.session.timeout.ms")] = Field(
         1_800_000, ge=0, le=INT_MAX, description="Longest session timeout a classic member may ask for."
     )
-    max_size: Annotated[Whole, Opt(kafka=("group.max.size",))] = Field(
+    max_size: Annotated[Whole, Opt(kafka=("group.max.size",), scope="cluster")] = Field(
         INT_MAX, ge=1, le=INT_MAX, description="Most members in a classic group."
     )
     consumer_session_timeout_ms: Annotated[Millis, _group_ms("group.consumer.session.timeout.ms")] = Field(
@@ -67,20 +67,20 @@ class GroupsSection(Section):
         Field(15000, ge=0, le=INT_MAX, description="Longest assignment interval that a group may set.")
     )
     consumer_assignors: Annotated[
-        tuple[Assignor, ...], BeforeValidator(split_list), Opt(kafka=("group.consumer.assignors",))
+        tuple[Assignor, ...], BeforeValidator(split_list), Opt(kafka=("group.consumer.assignors",), scope="cluster")
     ] = Field(
         ("uniform", "range"),
         min_length=1,
         description="Assignors of the newer protocol; the first is that of groups that name none.",
     )
     consumer_migration_policy: Annotated[
-        MigrationPolicy, BeforeValidator(_lower), Opt(kafka=("group.consumer.migration.policy",))
+        MigrationPolicy, BeforeValidator(_lower), Opt(kafka=("group.consumer.migration.policy",), scope="cluster")
     ] = Field(
         "disabled",
         description="Which groups may change their protocol while they have members. Not available yet: empty groups "
         "change, others do not.",
     )
-    consumer_max_size: Annotated[Whole, Opt(kafka=("group.consumer.max.size",))] = Field(
+    consumer_max_size: Annotated[Whole, Opt(kafka=("group.consumer.max.size",), scope="cluster")] = Field(
         INT_MAX, ge=1, le=INT_MAX, description="Most members in a group of the newer protocol."
     )
     offsets_num_partitions: Annotated[Whole, Opt(kafka=("offsets.topic.num.partitions",))] = Field(
@@ -92,19 +92,19 @@ class GroupsSection(Section):
     offsets_segment_bytes: Annotated[Bytes, Opt(kafka=("offsets.topic.segment.bytes",), unit="bytes")] = Field(
         100 * MIB, ge=1, le=INT_MAX, description="Segment size of __consumer_offsets."
     )
-    offsets_retention_ms: Annotated[Millis, Opt(kafka=(("offsets.retention.minutes", MINUTE_MS),), unit="ms")] = Field(
-        7 * DAY_MS, ge=1, le=LONG_MAX, description="How long the offsets of an empty group are kept."
-    )
+    offsets_retention_ms: Annotated[
+        Millis, Opt(kafka=(("offsets.retention.minutes", MINUTE_MS),), unit="ms", scope="cluster")
+    ] = Field(7 * DAY_MS, ge=1, le=LONG_MAX, description="How long the offsets of an empty group are kept.")
     offsets_retention_check_interval_ms: Annotated[Millis, _group_ms("offsets.retention.check.interval.ms")] = Field(
         600_000, ge=1, le=LONG_MAX, description="How often expired offsets are looked for."
     )
-    offset_metadata_max_bytes: Annotated[Bytes, Opt(kafka=("offset.metadata.max.bytes",), unit="bytes")] = Field(
-        4096, ge=0, le=INT_MAX, description="Longest text that may be stored with a committed offset."
-    )
+    offset_metadata_max_bytes: Annotated[
+        Bytes, Opt(kafka=("offset.metadata.max.bytes",), unit="bytes", scope="cluster")
+    ] = Field(4096, ge=0, le=INT_MAX, description="Longest text that may be stored with a committed offset.")
 
 
 def _transaction_ms(name: str) -> Opt:
-    return Opt(kafka=(name,), unit="ms")
+    return Opt(kafka=(name,), unit="ms", scope="cluster")
 
 
 class TransactionsSection(Section):
@@ -131,7 +131,7 @@ class TransactionsSection(Section):
         7 * DAY_MS, ge=1, le=INT_MAX, description="Idle time after which a transactional id is forgotten."
     )
     abort_check_interval_ms: Annotated[
-        Millis, _transaction_ms("transaction.abort.timed.out.transaction.cleanup.interval.ms")
+        Millis, Opt(kafka=("transaction.abort.timed.out.transaction.cleanup.interval.ms",), unit="ms")
     ] = Field(10000, ge=1, le=INT_MAX, description="Not needed: a transaction is aborted at its timeout.")
     expiration_check_interval_ms: Annotated[
         Millis, _transaction_ms("transaction.remove.expired.transaction.cleanup.interval.ms")

@@ -137,16 +137,16 @@ class TopicDefaults(Section):
 class TopicsSection(Section):
     """Topics: creation, deletion and defaults."""
 
-    num_partitions: Annotated[Whole, Opt(kafka=("num.partitions",))] = Field(
+    num_partitions: Annotated[Whole, Opt(kafka=("num.partitions",), scope="controller")] = Field(
         1, ge=1, le=INT_MAX, description="Partitions of a topic whose creator names no number."
     )
-    auto_create: Annotated[Flag, Opt(kafka=("auto.create.topics.enable",))] = Field(
+    auto_create: Annotated[Flag, Opt(kafka=("auto.create.topics.enable",), scope="cluster")] = Field(
         True, description="Whether a topic is made when a client first asks for it."
     )
-    allow_delete: Annotated[Flag, Opt(kafka=("delete.topic.enable",))] = Field(
+    allow_delete: Annotated[Flag, Opt(kafka=("delete.topic.enable",), scope="controller")] = Field(
         True, description="Whether topics may be deleted."
     )
-    max_described_partitions: Annotated[Whole, Opt(kafka=("max.request.partition.size.limit",))] = Field(
-        2000, ge=1, le=INT_MAX, description="Most partitions in one answer to DescribeTopicPartitions."
+    max_described_partitions: Annotated[Whole, Opt(kafka=("max.request.partition.size.limit",), scope="cluster")] = (
+        Field(2000, ge=1, le=INT_MAX, description="Most partitions in one answer to DescribeTopicPartitions.")
     )
     defaults: TopicDefaults = group(TopicDefaults, "Values of topic configs that a topic does not set itself.")

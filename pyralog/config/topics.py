@@ -289,7 +289,7 @@ def _check_list(config: TopicConfig, items: tuple[str, ...]) -> tuple[str, ...]:
             if item not in config.choices:
                 raise invalid(config.name, item, "String must be one of: " + ", ".join(config.choices))
         return tuple(dict.fromkeys(items))
-    if not THROTTLED.fullmatch(",".join(items)):
+    if config.name.endswith(".throttled.replicas") and not THROTTLED.fullmatch(",".join(items)):
         form = "[partitionId]:[brokerId],[partitionId]:[brokerId],..."
         why = f"{config.name} must be the literal '*' or a list of replicas in the following format: {form}"
         raise invalid(config.name, f"[{', '.join(items)}]", why)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pyralog.config.describe import ConfigEntry, describe_broker, describe_cluster, describe_topic, topic_value
 from pyralog.config.effective import BrokerDefaults
-from pyralog.config.rules import BROKER_RESOURCE
 from pyralog.config.schema import Config
 from pyralog.config.topics import TopicSettings
+
+BROKER_RESOURCE = 4  # Kafka's number
 
 
 class Image(Protocol):
@@ -19,20 +20,29 @@ class Image(Protocol):
         """What is set for a resource."""
         ...
 
+    def configured(self, resource_type: int) -> Iterable[str]:
+        """Names of the resources of a type for which something is set."""
+        ...
+
 
 class ConfigurationView:
     """Answers for any image; what the brokers' dynamic configs come to is worked out once for each change of them."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.config = config
         self._node = str(config.node.node_id)
         self._broker = BrokerDefaults(config)
 
+    def replace(self, config: Config) -> None:
+        """Go by another configuration from now on: the file was read again."""
+        self.config = config
+        self._broker = BrokerDefaults(config)
+
     def broker_defaults(self, image: Image) -> BrokerDefaults:
-        """What topics inherit under this image."""
+        """What the brokers' configuration comes to under this image."""
         cluster, node = image.config(BROKER_RESOURCE, ""), image.config(BROKER_RESOURCE, self._node)
         if self._broker.cluster != cluster or self._broker.node != node:
-            self._broker = BrokerDefaults(self._config, cluster, node)
+            self._broker = BrokerDefaults(self.config, cluster, node)
         return self._broker
 
     def settings(self, overrides: Mapping[str, str], image: Image) -> TopicSettings:
@@ -51,11 +61,11 @@ class ConfigurationView:
         """Every broker config of this node."""
         return describe_broker(self.broker_defaults(image))
 
-    def group(self, values: Mapping[str, str]) -> list[ConfigEntry]:
+    def group(self, values: Mapping[str, str], image: Image) -> list[ConfigEntry]:
         """Every config of a group that sets `values` itself."""
         from pyralog.config.groups import describe_group  # rarely asked for
 
-        return describe_group(values, self._config)
+        return describe_group(values, self.broker_defaults(image))
 
     def cluster(self, image: Image) -> list[ConfigEntry]:
         """What is set for all brokers."""

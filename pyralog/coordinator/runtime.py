@@ -46,6 +46,10 @@ class ImageMachine(Machine, Protocol):
         """The cluster has changed."""
         ...
 
+    def reconfigure(self, settings: Any, now_ms: int) -> Outcome:
+        """Go by other settings from now on."""
+        ...
+
 
 class Ports(NamedTuple):
     """What a runtime needs of the node. `folder_of` is where a partition that is served here lies."""
@@ -100,6 +104,7 @@ class CoordinatorRuntime(Generic[M]):
         self._wanted: deque[int] = deque()
         self._loaders = 0
         self._stopping = False
+        self._settings: Any = None
 
     # --- requests ---
 
@@ -176,6 +181,13 @@ class CoordinatorRuntime(Generic[M]):
         for slot in list(self._slots.values()):
             if slot.shard is not None:
                 slot.shard.tell(partial(slot.shard.machine.on_image, image, delta))  # type: ignore[attr-defined]
+
+    def reconfigure(self, settings: Any) -> None:
+        """Other settings for the shards that are loaded, and for those that are being loaded once they are."""
+        self._settings = settings
+        for slot in list(self._slots.values()):
+            if slot.shard is not None:
+                slot.shard.tell(partial(slot.shard.machine.reconfigure, settings))  # type: ignore[attr-defined]
 
     def _lead(self, topic: TopicImage) -> None:
         for partition, registration in enumerate(topic.partitions):
@@ -271,6 +283,8 @@ class CoordinatorRuntime(Generic[M]):
     def _activate(self, partition: int, slot: _Slot, machine: M, end: int) -> None:
         tp = TopicPartition(self.topic, partition)
         ports = self._ports
+        if self._settings is not None:
+            machine.reconfigure(self._settings, ports.clock())
 
         def failed(shard: ActiveShard, error: BaseException) -> None:
             if slot.shard is shard:

@@ -35,6 +35,13 @@ class Coordinators(NamedTuple):
         self.groups.on_image(delta, image)
         self.transactions.on_image(delta, image)
 
+    def reconfigure(self, groups: GroupsSection, transactions: TransactionsSection) -> None:
+        """Go by another configuration from now on."""
+        if self.groups.settings != (settings := group_settings(groups)):
+            self.groups.reconfigure(settings)
+        if self.transactions.settings != (wanted := transaction_settings(transactions)):
+            self.transactions.reconfigure(wanted)
+
     async def stop(self, timeout_ms: int) -> None:
         """Finish what is on its way; whoever waits is told to look elsewhere."""
         # First those that write markers into the topics of the other.
@@ -66,9 +73,7 @@ def build(
         ports.scope,
     )
     group_coordinator = GroupCoordinator(offsets_topic, group_settings(groups), ports, random_id)
-    settings = TransactionSettings(
-        transactions.max_timeout_ms, transactions.id_expiration_ms, transactions.expiration_check_interval_ms
-    )
+    settings = transaction_settings(transactions)
     return Coordinators(
         group_coordinator,
         TransactionCoordinator(transaction_topic, settings, ports, group_coordinator, producer_ids),
@@ -78,6 +83,11 @@ def build(
 def group_settings(section: GroupsSection) -> GroupSettings:
     """The group machines' part of the configuration."""
     return GroupSettings(**{name: getattr(section, name) for name in GroupSettings._fields if hasattr(section, name)})
+
+
+def transaction_settings(section: TransactionsSection) -> TransactionSettings:
+    """The transaction machines' part of the configuration."""
+    return TransactionSettings(section.max_timeout_ms, section.id_expiration_ms, section.expiration_check_interval_ms)
 
 
 def random_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyralog.cluster.image import ClusterImage
+from pyralog.config.schema import StorageSection
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.net.plane import PartitionSnapshot, Plane
@@ -34,6 +35,11 @@ class MaintenanceSettings:
 
     retention_check_interval_ms: int = 300_000
     producer_id_expiration_ms: int = 86_400_000
+
+
+def maintenance_settings(storage: StorageSection) -> MaintenanceSettings:
+    """The part of the configuration that is ours."""
+    return MaintenanceSettings(storage.retention_check_interval_ms, storage.producer_id_expiration_ms)
 
 
 class Removals:
@@ -100,6 +106,7 @@ class Maintenance:
         self._writing = asyncio.Lock()
         self._starts_changed = 0
         self._starts_written = 0
+        self._reconfigured = asyncio.Event()
         self.segments_deleted = 0
 
     def start(self, image: Callable[[], ClusterImage]) -> None:
@@ -110,18 +117,39 @@ class Maintenance:
                 await self._lifecycle.retry_failed(image())
 
         self._every("checkpoints", CHECKPOINT_EVERY_MS, self.checkpoint)
-        self._every("retention", self._settings.retention_check_interval_ms, self.check_all)
-        self._every("producers", EXPIRE_EVERY_MS, self.expire_producers)
+        self._every("retention", lambda: self._settings.retention_check_interval_ms, self.check_all)
+        self._every(
+            "producers", lambda: min(EXPIRE_EVERY_MS, self._settings.producer_id_expiration_ms), self.expire_producers
+        )
         self._every("retry", RETRY_EVERY_MS, retry)
         self._scope.start(self._removals.run(self._work), name="removals", critical=True)
 
-    def _every(self, name: str, interval_ms: int, job: Callable[[], object]) -> None:
+    def reconfigure(self, settings: MaintenanceSettings) -> None:
+        """Go by other settings from now on; the waits at hand are cut or made longer accordingly."""
+        self._settings = settings
+        self._reconfigured.set()
+        self._reconfigured = asyncio.Event()
+
+    def _every(self, name: str, interval_ms: int | Callable[[], int], job: Callable[[], object]) -> None:
+        interval = interval_ms if callable(interval_ms) else lambda: interval_ms
+
         async def loop() -> None:
+            last = asyncio.get_running_loop().time()
             while True:
-                await asyncio.sleep(interval_ms / 1000)
+                await self._wait(last, interval)
                 await self._guarded(name, job)
+                last = asyncio.get_running_loop().time()
 
         self._scope.start(loop(), name=name, critical=True)
+
+    async def _wait(self, since: float, interval_ms: Callable[[], int]) -> None:
+        """Until an interval has passed that may change meanwhile; `since` is in seconds of the loop."""
+        while True:
+            left = since + interval_ms() / 1000 - asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait_for(self._reconfigured.wait(), max(left, 0))
+            except TimeoutError:
+                return
 
     async def _guarded(self, name: str, job: Callable[[], object]) -> None:
         """A failing disk must not end the loop that would notice that it works again."""

@@ -8,6 +8,7 @@ from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, BatchInfo
 from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
 from pyralog._speedups.plane.commit cimport retire, roll, write_dirty
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
+from pyralog._speedups.plane.limits cimport take_limits
 from pyralog._speedups.plane.partition cimport (
     partition_answer, partition_attach, partition_detach, partition_enqueue, permit_set, topic_by_name, topic_obtain,
 )
@@ -16,7 +17,7 @@ from pyralog._speedups.plane.ring cimport free_command, post_event, take_command
 from pyralog._speedups.plane.cycle cimport LISTENER_TAG
 from pyralog._speedups.plane.transactions cimport list_aborted, txn_stabilize, verify, write_marker
 from pyralog._speedups.plane.state cimport (
-    CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME,
+    CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
     CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
     E_CORRUPT_MESSAGE, E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
@@ -26,11 +27,8 @@ from pyralog._speedups.plane.state cimport (
 from pyralog._speedups.plane.waiters cimport NOBODY, partition_fail_waiters, partition_unused, partition_wake_all
 from pyralog._speedups.producers cimport (
     AbortedTxn, ProducerBatch, ProducerState, batch_producer, producers_append, producers_check_epoch, producers_count, producers_expire,
-    producers_states,
-)
-from pyralog._speedups.segment cimport (
-    BatchRef, LogConfig, LogSlice, Segment, log_locate_time, log_set_start, segment_release,
-)
+    producers_states)
+from pyralog._speedups.segment cimport BatchRef, LogConfig, LogSlice, Segment, log_locate_time, log_set_start, segment_release
 
 cdef extern from "<sys/epoll.h>" nogil:
     struct epoll_data:
@@ -382,6 +380,8 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
         teach(e, command)
     elif kind == CMD_LISTEN:
         listen(e, command)
+    elif kind == CMD_LIMITS:
+        take_limits(e, command)
     elif kind == CMD_DRAIN:
         drain(e, command)
     elif kind == CMD_CLOSE:

@@ -91,6 +91,21 @@ class PlaneEngine:
         self, handle: PartitionHandle, producer_id: int, producer_epoch: int, principal: int
     ) -> None: ...
     def aborted(self, handle: PartitionHandle, start: int, end: int, cookie: int) -> None: ...
+    def limit(
+        self,
+        *,
+        max_connections: int,
+        max_connections_per_ip: int,
+        max_request_bytes: int,
+        fetch_max_bytes: int,
+        max_sessions: int,
+        idle_ms: int,
+        handshake_ms: int,
+        sync_on_write: bool,
+        inline_sync: bool,
+        cache_bytes: int,
+        cache_ms: int,
+    ) -> None: ...
     def permit(self, principal: int, topic: bytes, bits: int) -> None: ...
     def revoke_permits(self) -> None: ...
     def reply(self, token: int, frame: bytes, close: bool) -> None: ...

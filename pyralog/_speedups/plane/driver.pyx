@@ -13,18 +13,17 @@ from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
 from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
 from pyralog._speedups.plane.gate cimport gate_releasable
+from pyralog._speedups.plane.limits cimport fill_limits
 from pyralog._speedups.plane.partition cimport partition_free
 from pyralog._speedups.plane.reader cimport connection_feed, resume_all
 from pyralog._speedups.plane.ring cimport (
-    clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work,
-)
+    clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work)
 from pyralog._speedups.plane.state cimport (
-    CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LISTEN, CMD_LOCATE_TIME, CMD_LOG_START,
-    CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
+    CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
+    CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
     CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
     ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
-    Command, Connection, Engine, Event, FileChunk, Histogram, Partition, Settings,
-)
+    Command, Connection, Engine, Event, FileChunk, Histogram, Limits, Partition, Settings)
 from pyralog._speedups.plane.transactions cimport txn_open
 from pyralog._speedups.producers cimport producers_count
 from pyralog._speedups.segment cimport LogConfig, PartitionLog
@@ -97,12 +96,13 @@ cdef void finish_all(Engine* e) noexcept nogil:
 
 @cython.no_gc_clear     # the partitions must outlive the engine, which __dealloc__ frees
 cdef class PlaneEngine:
-    """One data plane. Limits are given once; see Limits in state.pxd for their meaning.
+    """One data plane. See Limits in state.pxd for the meaning of the limits; `limit` gives others while it runs.
 
     `run` is the body of the plane thread, `run_sync` and `run_cold` those of its helpers; all return after `stop`.
     Without threads, `cycle` does one turn in the caller, and `feed` / `take_output` drive connections without sockets.
     """
     cdef Engine* e
+    cdef Limits limits          # those last asked for
     cdef Files files
     cdef dict handles           # address of the Partition -> PartitionHandle
     cdef readonly bint closed
@@ -122,21 +122,13 @@ cdef class PlaneEngine:
         if self.e == NULL:
             raise MemoryError
         self.e.ops = &files.ops
-        self.e.limits.max_connections = max_connections
-        self.e.limits.max_connections_per_ip = max_connections_per_ip
-        self.e.limits.max_request_bytes = max_request_bytes
-        self.e.limits.max_buffered_bytes = max_buffered_bytes
-        self.e.limits.max_output_bytes = max_output_bytes
-        self.e.limits.fetch_max_bytes = fetch_max_bytes
-        self.e.limits.produce_max_version = produce_max_version
-        self.e.limits.fetch_max_version = fetch_max_version
-        self.e.limits.max_sessions = max_sessions
-        self.e.limits.idle_ms = idle_ms if idle_ms >= 0 else <int64_t>1 << 62
-        self.e.limits.handshake_ms = handshake_ms
-        self.e.limits.sync_on_write = sync_on_write
-        self.e.limits.inline_sync = inline_sync
-        self.e.limits.cache_bytes = cache_bytes
-        self.e.limits.cache_ms = cache_ms
+        fill_limits(&self.limits, max_connections, max_connections_per_ip, max_request_bytes, fetch_max_bytes, max_sessions,
+                    idle_ms, handshake_ms, sync_on_write, inline_sync, cache_bytes, cache_ms)
+        self.limits.max_buffered_bytes = max_buffered_bytes
+        self.limits.max_output_bytes = max_output_bytes
+        self.limits.produce_max_version = produce_max_version
+        self.limits.fetch_max_version = fetch_max_version
+        self.e.limits = self.limits
         rc = engine_init(self.e)
         if rc < 0:
             raise OSError(-rc, "cannot set up the data plane")
@@ -384,6 +376,14 @@ cdef class PlaneEngine:
     def aborted(self, PartitionHandle handle not None, int64_t start, int64_t end, uint64_t cookie):
         """DONE with four int64 each: producer id, first, last, last stable offset of what was aborted in [start, end)."""
         self.push(CMD_ABORTED, handle.p, 0, None, start, end, cookie)
+
+    def limit(self, *, int64_t max_connections, int64_t max_connections_per_ip, int64_t max_request_bytes,
+              int64_t fetch_max_bytes, int64_t max_sessions, int64_t idle_ms, int64_t handshake_ms, bint sync_on_write,
+              bint inline_sync, int64_t cache_bytes, int64_t cache_ms):
+        """Other limits from the next cycle on; connections that are open stay."""
+        fill_limits(&self.limits, max_connections, max_connections_per_ip, max_request_bytes, fetch_max_bytes, max_sessions,
+                    idle_ms, handshake_ms, sync_on_write, inline_sync, cache_bytes, cache_ms)
+        self.push(CMD_LIMITS, NULL, 0, (<char*>&self.limits)[:sizeof(Limits)], 0, 0, 0)
 
     def permit(self, uint32_t principal, bytes topic not None, int64_t bits):
         self.push(CMD_PERMIT, NULL, principal, topic, bits, 0, 0)

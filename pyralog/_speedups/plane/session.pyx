@@ -56,19 +56,20 @@ cdef void session_remove(Engine* e, int32_t id) noexcept nogil:
 
 
 cdef bint make_room(Engine* e) noexcept nogil:
-    """Evicts the session unused for longest, if for long enough. False: the client does without a session."""
+    """Evicts the session unused for longest, if for long enough; several where the limit was lowered. False: the client
+    does without a session."""
     cdef int32_t i
-    cdef int32_t oldest = 0
-    if e.n_sessions < e.limits.max_sessions:
-        return True
-    if e.n_sessions == 0:
-        return False
-    for i in range(e.n_sessions):
-        if e.sessions[i].used_ms < e.sessions[oldest].used_ms:
-            oldest = i
-    if e.now_ns // 1000000 - e.sessions[oldest].used_ms < EVICT_AFTER_MS:
-        return False
-    remove_at(e, oldest)
+    cdef int32_t oldest
+    while e.n_sessions >= e.limits.max_sessions:
+        if e.n_sessions == 0:
+            return False
+        oldest = 0
+        for i in range(e.n_sessions):
+            if e.sessions[i].used_ms < e.sessions[oldest].used_ms:
+                oldest = i
+        if e.now_ns // 1000000 - e.sessions[oldest].used_ms < EVICT_AFTER_MS:
+            return False
+        remove_at(e, oldest)
     return True
 
 

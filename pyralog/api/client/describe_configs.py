@@ -90,7 +90,7 @@ def _entries(resource_type: int, name: str, context: Context) -> Iterable[Config
     if resource_type == ResourceType.GROUP:
         if name == "":
             raise KafkaError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
-        return configs.group(context.image.config(ResourceType.GROUP, name))
+        return configs.group(context.image.config(ResourceType.GROUP, name), context.image)
     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unsupported resource type: {resource_type}")
 
 

@@ -216,10 +216,11 @@ def delete_offsets(shard: GroupShard, request: ClientRequest, ticket: int, now_m
 def start_offsets(shard: GroupShard, now_ms: int) -> Outcome:
     """Look for expired offsets from now on, and once for topics that went while nobody looked."""
     gone = () if not shard.offsets.count else (Timer(("forget",), now_ms, ForgetTopics()),)
-    return Outcome(timers=(_next_check(shard, now_ms), *gone))
+    return Outcome(timers=(next_check(shard, now_ms), *gone))
 
 
-def _next_check(shard: GroupShard, now_ms: int) -> Timer:
+def next_check(shard: GroupShard, now_ms: int) -> Timer:
+    """When expired offsets are looked for next."""
     return Timer(("expire",), now_ms + shard.settings.offsets_retention_check_interval_ms, ExpireOffsets())
 
 
@@ -253,7 +254,7 @@ def expire_offsets(shard: GroupShard, event: ExpireOffsets, ticket: int, now_ms:
         records += _expired(shard, group_id, now_ms)
         if len(records) >= SWEEP_RECORDS:
             return Outcome(tuple(records), timers=(Timer(("expire",), now_ms, ExpireOffsets(group_id)),))
-    return Outcome(tuple(records), timers=(_next_check(shard, now_ms),))
+    return Outcome(tuple(records), timers=(next_check(shard, now_ms),))
 
 
 def _expired(shard: GroupShard, group_id: str, now_ms: int) -> list[CoordinatorRecord]:

@@ -57,6 +57,11 @@ class GroupCoordinator:
         self._image = image
         self.runtime.on_image(delta, image)
 
+    def reconfigure(self, settings: GroupSettings) -> None:
+        """Go by other settings from now on, groups and timers at hand included."""
+        self.settings = settings
+        self.runtime.reconfigure(settings)
+
     async def stop(self, timeout_ms: int) -> None:
         """Finish what is on its way; whoever waits is told to look elsewhere."""
         await self.runtime.stop(timeout_ms)

@@ -18,7 +18,7 @@ from pyralog.coordinator.group.classic_requests import (
     CLASSIC_REPLAY,
     CLASSIC_START,
 )
-from pyralog.coordinator.group.offset_requests import OFFSET_HANDLERS, forget_topics, start_offsets
+from pyralog.coordinator.group.offset_requests import OFFSET_HANDLERS, forget_topics, next_check, start_offsets
 from pyralog.coordinator.group.offsets import Offsets
 from pyralog.coordinator.outcome import NOTHING, ClientRequest, CoordinatorRecord, Outcome, Timer, Transaction, combine
 from pyralog.errors import ErrorCode, KafkaError
@@ -152,6 +152,11 @@ class GroupShard:
     def start(self, now_ms: int) -> Outcome:
         """The timers of what was loaded."""
         return combine(*(begin(self, now_ms) for begin in STARTS if begin is not None))
+
+    def reconfigure(self, settings: GroupSettings, now_ms: int) -> Outcome:
+        """Go by other settings from now on."""
+        self.settings = settings
+        return Outcome(timers=(next_check(self, now_ms),))
 
     def on_image(self, image: ClusterImage, delta: ImageDelta, now_ms: int) -> Outcome:
         """The cluster has changed."""

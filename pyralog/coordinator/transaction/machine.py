@@ -96,13 +96,21 @@ class TransactionMachine:
 
     def start(self, now_ms: int) -> Outcome:
         """Timers of open transactions; what was decided before the restart is brought to its end."""
-        timers = [Timer(EXPIRE, now_ms + self.settings.remove_expired_interval_ms, Expire())]
+        timers = [self._next_expiry(now_ms)]
         for transactional_id, entry in self.entries.items():
             if entry.state is State.ONGOING:
                 timers.append(self._timeout(transactional_id, entry))
             elif entry.state in PREPARED:
                 self._ended(self.partition, transactional_id)
         return Outcome(timers=tuple(timers))
+
+    def _next_expiry(self, now_ms: int) -> Timer:
+        return Timer(EXPIRE, now_ms + self.settings.remove_expired_interval_ms, Expire())
+
+    def reconfigure(self, settings: TransactionSettings, now_ms: int) -> Outcome:
+        """Go by other settings from now on; a timeout that a producer was granted stays."""
+        self.settings = settings
+        return Outcome(timers=(self._next_expiry(now_ms),))
 
     def on_image(self, image: ClusterImage, delta: ImageDelta, now_ms: int) -> Outcome:
         """The cluster has changed: the finalized transaction.version is read from it."""

@@ -97,6 +97,11 @@ class TransactionCoordinator:
         self._image = image
         self.runtime.on_image(delta, image)
 
+    def reconfigure(self, settings: TransactionSettings) -> None:
+        """Go by other settings from now on, transactions and timers at hand included."""
+        self.settings = settings
+        self.runtime.reconfigure(settings)
+
     async def stop(self, timeout_ms: int) -> None:
         """Finish what is on its way; decided transactions whose markers are missing get them after the next start."""
         self.markers.close()

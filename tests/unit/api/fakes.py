@@ -19,7 +19,6 @@ from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.cluster.image import EMPTY, ClusterImage, ImageDelta, replay_batch
 from pyralog.cluster.records import ClusterRecord
 from pyralog.cluster.requests import RegisterBroker, Request
-from pyralog.config.effective import BrokerDefaults
 from pyralog.config.rules import Rules
 from pyralog.config.schema import Config
 from pyralog.config.view import ConfigurationView
@@ -324,7 +323,7 @@ def make_node(
     """A node without topics."""
     plane = FakePlane()
     config = Config.model_validate(config_tree or {})
-    quorum = FakeQuorum(Rules(BrokerDefaults(config)), controller)
+    quorum = FakeQuorum(Rules(ConfigurationView(config)), controller)
     quorum.listeners.append(plane.follow)
     logs = FakeLogs(plane)
     authorizer = settings.pop("authorizer", None) or AllowAll()

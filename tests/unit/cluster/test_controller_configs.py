@@ -29,14 +29,14 @@ KNOWN = {"retention.ms", "segment.bytes", "cleanup.policy", "throttled"}
 class Rules:
     """Some configurations; segment.bytes must be a number."""
 
-    def validate(self, resource_type: int, values: Mapping[str, str]) -> None:
+    def validate(self, image: object, resource_type: int, resource_name: str, values: Mapping[str, str]) -> None:
         for name, value in values.items():
             if name not in KNOWN:
                 raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}")
             if name == "segment.bytes" and not value.isdigit():
                 raise KafkaError(ErrorCode.INVALID_CONFIG, f"Invalid value {value} for configuration {name}")
 
-    def list_default(self, resource_type: int, name: str) -> str | None:
+    def list_default(self, image: object, resource_type: int, name: str) -> str | None:
         return {"cleanup.policy": "delete", "throttled": ""}.get(name)
 
 

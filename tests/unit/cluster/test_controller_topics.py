@@ -33,14 +33,14 @@ from pyralog.model import uuid_text
 class Rules:
     """Two configurations: retention.ms, a number; cleanup.policy, a list."""
 
-    def validate(self, resource_type: int, values: Mapping[str, str]) -> None:
+    def validate(self, image: object, resource_type: int, resource_name: str, values: Mapping[str, str]) -> None:
         for name, value in values.items():
             if name not in ("retention.ms", "cleanup.policy"):
                 raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}")
             if name == "retention.ms" and not value.lstrip("-").isdigit():
                 raise KafkaError(ErrorCode.INVALID_CONFIG, f"Invalid value {value} for configuration {name}")
 
-    def list_default(self, resource_type: int, name: str) -> str | None:
+    def list_default(self, image: object, resource_type: int, name: str) -> str | None:
         return "delete" if name == "cleanup.policy" else None
 
 

@@ -33,10 +33,10 @@ from pyralog.runtime import TaskScope, WorkPool, now_ms
 class NoRules:
     """Anything goes."""
 
-    def validate(self, resource_type: int, values: Mapping[str, str]) -> None:
+    def validate(self, image: object, resource_type: int, resource_name: str, values: Mapping[str, str]) -> None:
         pass
 
-    def list_default(self, resource_type: int, name: str) -> str | None:
+    def list_default(self, image: object, resource_type: int, name: str) -> str | None:
         return None
 
 

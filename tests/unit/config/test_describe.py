@@ -75,7 +75,11 @@ def test_broker_configs() -> None:
     for name in ("num.partitions", "default.replication.factor", "min.insync.replicas", "auto.create.topics.enable"):
         assert name in entries
     partitions = entries["num.partitions"]
-    assert (partitions.value, partitions.source, partitions.read_only) == ("4", Source.STATIC_BROKER, True)
+    assert (partitions.value, partitions.source, partitions.read_only) == ("4", Source.STATIC_BROKER, False)
+    assert entries["node.id"].read_only
+    assert entries["log.retention.hours"].read_only, "only the strongest name can be set while running"
+    assert not entries["log.retention.ms"].read_only
+    assert not entries["storage.cache_config.max_size"].read_only
     assert [(value, source) for _, value, source in partitions.synonyms] == [
         ("4", Source.STATIC_BROKER),
         ("1", Source.DEFAULT),
@@ -91,6 +95,28 @@ def test_broker_configs() -> None:
     assert entries["log.message.timestamp.before.max.ms"].kind == ConfigType.LONG
     assert entries["offsets.topic.replication.factor"].kind == ConfigType.SHORT
     assert all(entry.documentation for entry in entries.values())
+
+
+def test_dynamic_values_show_in_the_unit_of_each_name() -> None:
+    layers = {"cluster": {"offsets.retention.minutes": " 05", "storage.cache_config.max_size": "8MiB"}}
+    entries = by_name(describe_broker(broker("network.max_connections=3", **layers, node={"max.connections": "2"})))
+    assert line(entries["offsets.retention.minutes"]) == (
+        "offsets.retention.minutes|5|DYNAMIC_DEFAULT_BROKER_CONFIG|INT|"
+        "offsets.retention.minutes=5(DYNAMIC_DEFAULT_BROKER_CONFIG) offsets.retention.minutes=10080(DEFAULT_CONFIG)"
+    )
+    assert line(entries["storage.cache_config.max_size"]).startswith(
+        "storage.cache_config.max_size|8388608|DYNAMIC_DEFAULT_BROKER_CONFIG|LONG|"
+    )
+    assert line(entries["max.connections"]) == (
+        "max.connections|2|DYNAMIC_BROKER_CONFIG|INT|max.connections=2(DYNAMIC_BROKER_CONFIG) "
+        "max.connections=3(STATIC_BROKER_CONFIG) max.connections=10000(DEFAULT_CONFIG)"
+    )
+    assert [line(entry) for entry in describe_cluster(broker(**layers))] == [
+        "offsets.retention.minutes|5|DYNAMIC_DEFAULT_BROKER_CONFIG|INT|"
+        "offsets.retention.minutes=5(DYNAMIC_DEFAULT_BROKER_CONFIG)",
+        "storage.cache_config.max_size|8388608|DYNAMIC_DEFAULT_BROKER_CONFIG|LONG|"
+        "storage.cache_config.max_size=8388608(DYNAMIC_DEFAULT_BROKER_CONFIG)",
+    ]
 
 
 def test_dynamic_broker_configs_show_and_may_be_changed() -> None:

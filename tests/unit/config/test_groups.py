@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyralog.config.describe import Source
+from pyralog.config.effective import BrokerDefaults
 from pyralog.config.groups import ASSIGNMENT, HEARTBEAT, SESSION, describe_group, validate_group
 from pyralog.config.loader import load
 from pyralog.errors import ErrorCode, KafkaError
@@ -71,7 +72,7 @@ def test_a_session_must_outlast_a_heartbeat() -> None:
 
 def test_described_with_where_it_comes_from() -> None:
     static = load(settings=["groups.consumer_heartbeat_interval_ms=6000"]).config
-    entries = {one.name: one for one in describe_group({SESSION.name: " 050000"}, static)}
+    entries = {one.name: one for one in describe_group({SESSION.name: " 050000"}, BrokerDefaults(static))}
     assert list(entries) == [ASSIGNMENT.name, HEARTBEAT.name, SESSION.name]
     own, broker, default = (entries[one.name] for one in (SESSION, HEARTBEAT, ASSIGNMENT))
     assert (own.value, own.source) == ("50000", Source.GROUP)

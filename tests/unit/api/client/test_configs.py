@@ -180,7 +180,7 @@ async def test_dynamic_broker_configs_reach_topics(served: Node) -> None:
     assert (await values(served, BROKER, ""))["message.max.bytes"] == ("5000", 3)
     await increment(served, ("message.max.bytes", SET, "6000"), kind=BROKER, name="1")
     assert (await values(served, TOPIC, "t"))["max.message.bytes"] == ("6000", 2)
-    assert (await increment(served, ("num.partitions", SET, "3"), kind=BROKER, name="")).error_code != NO
+    assert (await increment(served, ("listeners", SET, "3"), kind=BROKER, name="")).error_code != NO
 
 
 @pytest.mark.parametrize(
