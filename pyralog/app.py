@@ -40,6 +40,7 @@ from pyralog.errors import StorageError
 from pyralog.model import uuid_text
 from pyralog.net.advertised import AdvertisedAddress, container_gateway, registered_address
 from pyralog.net.listeners import bind_listeners, host_names
+from pyralog.net.notify import PlaneHeart, Supervision
 from pyralog.net.plane import Plane
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
@@ -108,6 +109,8 @@ class Node:
         self.start_thread = start_thread
         # What is left undone at the end; a test sets it to stop as a killed process would.
         self.abandoned = False
+        # What systemd is told; of a node inside another process, nothing.
+        self.supervision = Supervision()
         self._bound: list[tuple[socket.socket, Listener]] = []
         self._admin_bound: list[tuple[socket.socket, Listener]] = []
         self._plane: Plane | None = None
@@ -133,7 +136,12 @@ class Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_requested, stop, number)
-        return await self.serve(stop, self._say_ready)
+        self.supervision = Supervision(os.environ)
+        self.supervision.begin(self._progress)
+        try:
+            return await self.serve(stop, self._say_ready)
+        finally:
+            self.supervision.end()
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> int:
         """Start, serve until `stop` is set, stop; no signal is handled and nothing printed.
@@ -159,8 +167,15 @@ class Node:
         return EXIT_STOPPED if clean else EXIT_FAILED
 
     def _say_ready(self) -> None:
-        sys.stdout.write(ready_line(self.listeners) + "\n")
+        line = ready_line(self.listeners)
+        sys.stdout.write(line + "\n")
         sys.stdout.flush()
+        assert self._plane is not None
+        self.supervision.ready(PlaneHeart(self._plane.engine), line)
+
+    def _progress(self) -> str:
+        done, of = (0, 0) if self._lifecycle is None else self._lifecycle.recovered
+        return f"Starting: {done} of {of} partitions recovered" if of else "Starting"
 
     def _stop_requested(self, stop: asyncio.Event, number: int) -> None:
         log.info("%s: %s", signal.Signals(number).name, "already stopping" if stop.is_set() else "stopping")
@@ -310,6 +325,7 @@ class Node:
     async def _stop(self) -> None:
         """Take down what has been built, in the opposite order; whatever fails, the next step is still taken."""
         clean = not self._scope.failed.done()
+        self.supervision.stopping()
         try:
             await self._drain()
         finally:

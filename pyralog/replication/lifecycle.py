@@ -77,6 +77,7 @@ class Lifecycle:
         self._follow: Follow | None = None
         self._busy = asyncio.Lock()
         self.started = False
+        self.recovered = (0, 0)  # partitions that the start has opened, of how many
         self.disk_failed = False
 
     def set_follow(self, follow: Follow) -> None:
@@ -192,6 +193,8 @@ class Lifecycle:
             opened = await self._work.run(self._store.open_all, piece)
             await asyncio.gather(*(self._serve(one, w) for one, w in zip(opened, piece, strict=True)))
             done += len(piece)
+            if progress:
+                self.recovered = (done, len(wanted))
             if progress and self._now_ms() - noted >= PROGRESS_EVERY_MS:
                 noted = self._now_ms()
                 log.info("recovering: %d of %d partitions", done, len(wanted))

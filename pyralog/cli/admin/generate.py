@@ -17,7 +17,7 @@ Description=Pyralog Distributed Log Service
 After=network.target
 
 [Service]
-Type=simple
+{type}
 User=pyralog
 Group=pyralog
 ExecStart={command} --config {config}
@@ -38,11 +38,21 @@ RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 SystemCallFilter=@system-service
 CapabilityBoundingSet=
 UMask=0077
-ReadWritePaths={data} {logs}
+{folders}ReadWritePaths={data} {logs}
 
 [Install]
 WantedBy=multi-user.target
 """
+SIMPLE = "Type=simple"
+# Ready after recovery, which asks for more time than TimeoutStartSec as long as it gets on; ended and restarted when
+# the control loop or the data plane hangs for WatchdogSec.
+NOTIFY = """Type=notify
+NotifyAccess=main
+TimeoutStartSec=90
+TimeoutStopSec=90
+WatchdogSec=60"""
+# Folders that systemd makes, for User= and not readable by others, when they lie where it has a name for them.
+MADE = (("StateDirectory", "/var/lib/"), ("LogsDirectory", "/var/log/"))
 
 
 @group("generate")
@@ -85,10 +95,18 @@ def prometheus(_: Ask) -> None:
 @click.option("--config", default="/etc/pyralog/config.json", show_default=True)
 @click.option("--data-dir", "data", default="/var/lib/pyralog", show_default=True)
 @click.option("--log-dir", "logs", default="/var/log/pyralog", show_default=True)
+@click.option("--notify", is_flag=True, help="Type=notify: ready after recovery, and a watchdog.")
 @asks
-def systemd(_: Ask, executable: str, config: str, data: str, logs: str) -> None:
+def systemd(_: Ask, executable: str, config: str, data: str, logs: str, notify: bool) -> None:
     """A unit for /etc/systemd/system/pyralog.service."""
-    click.echo(UNIT.format(command=executable, config=config, data=data, logs=logs), nl=False)
+    folders = "".join(
+        f"{name}={folder.removeprefix(parent)}\n{name}Mode=0750\n"
+        for (name, parent), folder in zip(MADE, (data, logs), strict=True)
+        if folder.startswith(parent)
+    )
+    kind = NOTIFY if notify else SIMPLE
+    unit = UNIT.format(type=kind, command=executable, config=config, folders=folders, data=data, logs=logs)
+    click.echo(unit, nl=False)
 
 
 @command("completion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -223,9 +224,26 @@ def test_generated_files() -> None:
     for line in ("User=pyralog", "LimitNOFILE=1048576", "ReadWritePaths=/data /var/log/pyralog", "RestartSec=5"):
         assert line in unit
     assert "ExecStart=/usr/local/bin/pyralog --config /etc/pyralog/config.json" in unit
+    assert "Type=simple" in unit
+    assert "StateDirectory" not in unit
+    assert "LogsDirectory=pyralog\n" in unit
+    notified = run("generate", "systemd", "--notify").output
+    for line in ("Type=notify", "NotifyAccess=main", "WatchdogSec=60", "StateDirectory=pyralog"):
+        assert f"{line}\n" in notified
     for shell in ("bash", "zsh", "fish"):
         assert "_PYRALOG_ADMIN_COMPLETE" in run("generate", "completion", shell).output
     assert run("generate", "completion", "tcsh").exit_code == 2
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
+@pytest.mark.parametrize("words", [(), ("--notify",)])
+def test_systemd_takes_the_unit(words: tuple[str, ...], tmp_path: Path) -> None:
+    unit = tmp_path / "pyralog.service"
+    made = run("generate", "systemd", *words, "--command", str(shutil.which("true")))
+    unit.write_text(made.output, encoding="utf-8")
+    command = ["systemd-analyze", "verify", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_of_the_commands_is_in_the_broker() -> None:
