@@ -101,7 +101,11 @@ cdef extern from * nogil:
     #if defined(__x86_64__)
     #define CRC_X86_8(a, v) ((uint32_t)__builtin_ia32_crc32di((a), (v)))
     #define CRC_X86_1(a, v) __builtin_ia32_crc32qi((a), (v))
+    #if defined(__clang__)
+    CRC_DEFINE(crc_by_instruction, "sse4.2,crc32", CRC_X86_8, CRC_X86_1)  /* a feature of its own there */
+    #else
     CRC_DEFINE(crc_by_instruction, "sse4.2", CRC_X86_8, CRC_X86_1)
+    #endif
     static const char *crc_instruction_name = "sse4.2";
     static int crc_has_instruction(void) { __builtin_cpu_init(); return __builtin_cpu_supports("sse4.2") != 0; }
     #elif defined(__aarch64__)

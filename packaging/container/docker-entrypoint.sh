@@ -1,0 +1,3 @@
+#!/bin/sh
+# All it does is in pyralog/cli/container.py.
+exec python -m pyralog.cli.container "$@"

@@ -1,0 +1,35 @@
+"""Zig's C compiler as `cc`: it links against the symbols of glibc 2.28, whatever glibc this machine has."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+GLIBC = "2.28"
+MANYLINUX = "manylinux_2_28"
+# The name of this machine in wheels, in Zig's targets, and in Debian's and the guide's file names.
+MACHINE = platform.machine()
+DEBIAN_MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[MACHINE]
+
+
+def compilers(folder: Path) -> dict[str, str]:
+    """Write `cc`, `c++` and `ar` into a folder; their paths as CC, CXX and AR."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Without -O Zig would trap undefined behaviour; no build here asks for that.
+    target = f"-target {MACHINE}-linux-gnu.{GLIBC} -fno-sanitize=undefined"
+    made = {}
+    for name, tool, options in (("CC", "cc", target), ("CXX", "c++", target), ("AR", "ar", "")):
+        path = folder / tool
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ziglang {tool} {options} "$@"\n')
+        path.chmod(0o755)
+        made[name] = str(path)
+    return made
+
+
+def extension_environment(folder: Path) -> dict[str, str]:
+    """What makes setuptools build extension modules with Zig, stripped and without the paths of this machine."""
+    tools = compilers(folder)
+    link = f"{tools['CC']} -shared -s"
+    return {**tools, "LDSHARED": link, "LDCXXSHARED": link, "LDFLAGS": "", "CFLAGS": ""}
