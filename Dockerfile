@@ -27,7 +27,7 @@ LABEL org.opencontainers.image.title="Pyralog" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 pyralog \
  && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin pyralog \
- && install -d -o 10001 -g 10001 -m 0750 /data /var/log/pyralog \
+ && install -d -o 10001 -g 10001 -m 0750 /data \
  && install -d /docker-entrypoint-init.d
 COPY --from=build /opt/pyralog /opt/pyralog
 COPY packaging/container/config.yaml /etc/pyralog/config.yaml

