@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 import click
 
@@ -57,7 +58,7 @@ MADE = (("StateDirectory", "/var/lib/"), ("LogsDirectory", "/var/log/"))
 
 @group("generate")
 def generate() -> None:
-    """Dashboards, alerts, a scrape configuration, a systemd unit, shell completion; all on stdout."""
+    """Dashboards, alerts, a scrape configuration, a systemd unit, shell completion on stdout; manual pages."""
 
 
 def _shipped(*candidates: str) -> str:
@@ -109,6 +110,23 @@ def systemd(_: Ask, executable: str, config: str, data: str, logs: str, notify: 
     click.echo(unit, nl=False)
 
 
+@command("man")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@asks
+def man(_: Ask, folder: Path) -> None:
+    """Manual pages, into FOLDER/man1 and FOLDER/man5: pyralog(1), pyralog-admin(1), pyralog.yaml(5)."""
+    from pyralog.cli.man import PAGES
+
+    try:
+        for name, page in PAGES.items():
+            target = folder / f"man{name[-1]}" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(page(), encoding="utf-8")
+            click.echo(target)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+
+
 @command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 @asks
@@ -124,5 +142,5 @@ def completion(_: Ask, shell: str) -> None:
     click.echo(made.source_template % made.source_vars())
 
 
-for each in (grafana, alerts, prometheus, systemd, completion):
+for each in (grafana, alerts, prometheus, systemd, man, completion):
     generate.add_command(each)

@@ -32,6 +32,9 @@ main = Tree(
         "doctor": ("pyralog.cli.admin.doctor:doctor", "Check the host and the running cluster, and say what to do."),
         "bundle": ("pyralog.cli.admin.bundle:bundle", "Collect what support asks for into a zip, without secrets."),
         "debug-bundle": ("pyralog.cli.admin.bundle:bundle", ""),
-        "generate": ("pyralog.cli.admin.generate:generate", "Dashboards, alerts, systemd unit, shell completion."),
+        "generate": (
+            "pyralog.cli.admin.generate:generate",
+            "Dashboards, alerts, systemd unit, shell completion, man pages.",
+        ),
     },
 )
