@@ -6,6 +6,7 @@ and admin/redpanda_families.py.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -184,12 +185,7 @@ class Latency:
         """One more."""
         self.count += 1
         self.sum_ns += ns
-        seconds = ns / 1e9
-        for index, bound in enumerate(LATENCY_BUCKETS):
-            if seconds <= bound:
-                self.buckets[index] += 1
-                return
-        self.buckets[-1] += 1
+        self.buckets[bisect_left(LATENCY_BUCKETS, ns / 1e9)] += 1
 
 
 GROUP_REBALANCES = Tally("pyralog_consumer_group_rebalances_total")

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
+# The steady clock is asked for every request of a group: within this time it says the same again.
+RESOLUTION_NS = 500_000
 # How fast the steady clock follows the wall clock after a jump: one part of so many.
 SLEW = 10
 
@@ -38,16 +40,20 @@ class SteadyClock:
         self._monotonic_ns = monotonic_ns
         self._now = wall_ns()
         self._seen = monotonic_ns()
+        self._ms = self._now // 1_000_000
 
     def __call__(self) -> int:
         """The time now."""
         seen = self._monotonic_ns()
         elapsed = seen - self._seen
+        if elapsed < RESOLUTION_NS:
+            return self._ms
         self._seen = seen
         self._now += elapsed
         most = elapsed // SLEW
         self._now += max(-most, min(most, self._wall_ns() - self._now))
-        return self._now // 1_000_000
+        self._ms = self._now // 1_000_000
+        return self._ms
 
 
 class Pending(Generic[T]):

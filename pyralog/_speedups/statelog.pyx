@@ -2,15 +2,16 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.cursor cimport (
-    MAX_TAGS, Cursor, Span, be16, be32, be64, cursor_init, cursor_left, read_i16, read_i32, read_i64, read_span,
-    read_string, read_uvarint, read_varlong, take,
+    MAX_TAGS, Cursor, Span, cursor_init, cursor_left, read_i16, read_i32, read_i64, read_span, read_string, read_uvarint,
+    read_varlong, take,
 )
+from pyralog._speedups.put cimport put16, put32, put64, put_varlong, varlong_size
 
 cdef enum:
     BATCH_HEADER = 61
@@ -179,25 +180,6 @@ def take_offsets(dict records not None, dict groups not None, object make) -> tu
 
 # --- writing ---
 
-cdef inline uint8_t* put_varlong(uint8_t* p, int64_t value) noexcept nogil:
-    cdef uint64_t zigzag = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
-    while zigzag >= 0x80:
-        p[0] = <uint8_t>(zigzag & 0x7F | 0x80)
-        p += 1
-        zigzag >>= 7
-    p[0] = <uint8_t>zigzag
-    return p + 1
-
-
-cdef inline int64_t varlong_size(int64_t value) noexcept nogil:
-    cdef uint64_t zigzag = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
-    cdef int64_t n = 1
-    while zigzag >= 0x80:
-        zigzag >>= 7
-        n += 1
-    return n
-
-
 cdef inline uint8_t* put_record(
     uint8_t* p, int64_t time_delta, int64_t index, const char* key, int64_t key_size, const char* value, int64_t value_size
 ) noexcept nogil:
@@ -216,21 +198,6 @@ cdef inline uint8_t* put_record(
         p += value_size
     p[0] = 0
     return p + 1
-
-
-cdef inline void put16(uint8_t* p, int16_t value) noexcept nogil:
-    cdef int16_t swapped = <int16_t>be16(<uint16_t>value)
-    memcpy(p, &swapped, 2)
-
-
-cdef inline void put32(uint8_t* p, int32_t value) noexcept nogil:
-    cdef int32_t swapped = <int32_t>be32(<uint32_t>value)
-    memcpy(p, &swapped, 4)
-
-
-cdef inline void put64(uint8_t* p, int64_t value) noexcept nogil:
-    cdef int64_t swapped = <int64_t>be64(<uint64_t>value)
-    memcpy(p, &swapped, 8)
 
 
 def batch(list records not None, int64_t producer_id=-1, int16_t producer_epoch=-1, int16_t attributes=0) -> bytes:

@@ -103,7 +103,10 @@ class Dispatcher:
 
     def __init__(self, apis: Mapping[int, Api], services: Services) -> None:
         self._apis = apis
+        # By the bytes that a frame begins with, its API key.
+        self._quick = {key.to_bytes(2, "big"): (api, api.quick) for key, api in apis.items() if api.quick is not None}
         self._services = services
+        self.plane = services.plane
         self._cache = AnswerCache()
         self._auditor = Auditor()
         self._complaints: set[tuple[str, int, int, str]] = set()
@@ -112,10 +115,29 @@ class Dispatcher:
     def dispatch(self, forwarded: Forwarded) -> None:
         """Handle one request; its answer leaves by plane.reply, at once or when what it waits for has happened."""
         try:
+            found = self._quick.get(forwarded.frame[:2])
+            if found is not None:
+                api, quick = found
+                if quick(forwarded, self._services, _Quick(self, api, forwarded)):
+                    self.stats.requests[api.name] += 1
+                    self.stats.waiting += 1
+                    return
             self._dispatch(forwarded)
         except Exception:
             # A fault of ours, not of a handler. Without answer the connection would wait for ever.
             log.exception("a request of %d bytes could not be dispatched", len(forwarded.frame))
+            self._services.plane.close(forwarded.token)
+
+    def answer_error(self, api: Api, forwarded: Forwarded, began_ns: int, error: Exception) -> None:
+        """Say why a request that was taken the quick way has no answer."""
+        try:
+            header = parse_request_header(forwarded.frame)
+            context = Context(self._services, self._apis, header, forwarded)
+            context.began_ns = began_ns
+            request = decode_request(header.api_key, header.api_version, forwarded.frame, header.body_offset)
+            self._answer(api, context, self._failure(api, request, context, error))
+        except Exception:
+            log.exception("%s could not be answered", api.name)
             self._services.plane.close(forwarded.token)
 
     def _dispatch(self, forwarded: Forwarded) -> None:
@@ -300,3 +322,25 @@ class Dispatcher:
             api_key,
             version,
         )
+
+
+class _Quick:
+    """Waits for the answer to one request that an API's quick way may take."""
+
+    __slots__ = ("_api", "_began_ns", "_dispatcher", "_forwarded")
+
+    def __init__(self, dispatcher: Dispatcher, api: Api, forwarded: Forwarded) -> None:
+        self._dispatcher = dispatcher
+        self._api = api
+        self._forwarded = forwarded
+        self._began_ns = time.monotonic_ns()
+
+    def resolve(self, value: bytes | Exception) -> None:
+        """The framed answer, or the error."""
+        dispatcher = self._dispatcher
+        dispatcher.stats.waiting -= 1
+        if isinstance(value, bytes):
+            dispatcher.stats.took(self._api.name, self._began_ns)
+            dispatcher.plane.reply(self._forwarded.token, value)
+        else:
+            dispatcher.answer_error(self._api, self._forwarded, self._began_ns, value)

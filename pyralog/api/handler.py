@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from pyralog.api.context import Context
+    from pyralog.api.context import Context, Services
     from pyralog.errors import ErrorCode
+    from pyralog.net.plane import Forwarded
 
 
 class Done(Enum):
@@ -25,6 +26,18 @@ Handle = Callable[[Any, "Context"], Any | Awaitable[Any]]
 Fail = Callable[[Any, "ErrorCode", str | None], Any]
 
 
+class Answered(Protocol):
+    """Where a quick handler's answer goes: the framed response, or the error to answer with."""
+
+    def resolve(self, value: Any) -> None:
+        """Answer, once."""
+        ...
+
+
+# From the request's frame to the framed answer; False: nothing has happened, the request is decoded and handled.
+Quick = Callable[["Forwarded", "Services", Answered], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """One row of the registry.
@@ -32,6 +45,8 @@ class Api:
     `handle(request, context)` answers a message, a `Done`, or an awaitable of these; what must happen in arrival
     order happens before it returns. `fail(request, code, why)` is the well-formed answer to a request that failed
     as a whole, or Done.CLOSE where the schema has no place for an error.
+    `quick` is asked first, for requests that come by the ten thousand a second: it takes those that nothing speaks
+    against.
     `advertised_min` differs from `min_version` only for Produce (trap 1).
     """
 
@@ -43,6 +58,7 @@ class Api:
     fail: Fail
     advertised_min: int | None = None
     cacheable: bool = False
+    quick: Quick | None = None
 
     @property
     def advertised(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ the time that a node has to be ready. The rows here say what each module's own A
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,24 +18,24 @@ from pyralog.wire.messages import ApiVersionsResponse
 from pyralog.wire.protocol import encode_response
 
 if TYPE_CHECKING:
-    from pyralog.api.context import Context
+    from pyralog.api.context import Context, Services
+    from pyralog.api.handler import Answered
     from pyralog.errors import ErrorCode
-    from pyralog.net.plane import Plane
+    from pyralog.net.plane import Forwarded, Plane
 
 _MODULES: dict[int, str] = {}
 
 
-def _later(module: str, key: int, name: str, low: int, high: int, *, cacheable: bool = False) -> Api:
+def _later(
+    module: str, key: int, name: str, low: int, high: int, *, cacheable: bool = False, quick: bool = False
+) -> Api:
     """The row of a module that is imported when it is needed."""
     _MODULES[key] = f"pyralog.api.client.{module}"
-    loaded: Api | None = None
 
+    @functools.cache
     def load() -> Api:
-        nonlocal loaded
-        if loaded is None:
-            loaded = importlib.import_module(_MODULES[key]).API
-        assert loaded is not None
-        return loaded
+        found: Api = importlib.import_module(_MODULES[key]).API
+        return found
 
     def handle(request: Any, context: Context) -> Any:
         return load().handle(request, context)
@@ -42,7 +43,11 @@ def _later(module: str, key: int, name: str, low: int, high: int, *, cacheable: 
     def fail(request: Any, code: ErrorCode, why: str | None) -> Any:
         return load().fail(request, code, why)
 
-    return Api(key, name, low, high, handle, fail, cacheable=cacheable)
+    def take(forwarded: Forwarded, services: Services, answered: Answered) -> bool:
+        found = load().quick
+        return found is not None and found(forwarded, services, answered)
+
+    return Api(key, name, low, high, handle, fail, cacheable=cacheable, quick=take if quick else None)
 
 
 CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
@@ -57,7 +62,7 @@ CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
             _later("create_topics", 19, "CreateTopics", 2, 7),
             _later("delete_topics", 20, "DeleteTopics", 1, 6),
             _later("delete_records", 21, "DeleteRecords", 0, 2),
-            _later("offset_commit", 8, "OffsetCommit", 2, 10),
+            _later("offset_commit", 8, "OffsetCommit", 2, 10, quick=True),
             _later("offset_fetch", 9, "OffsetFetch", 1, 10),
             _later("txn_offset_commit", 28, "TxnOffsetCommit", 0, 6),
             _later("offset_delete", 47, "OffsetDelete", 0, 0),

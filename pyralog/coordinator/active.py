@@ -11,8 +11,19 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from pyralog._speedups.statelog import batch
-from pyralog.coordinator.outcome import NOTHING, CoordinatorRecord, Machine, Outcome, Reply, Transaction
+from pyralog.coordinator.outcome import (
+    NOTHING,
+    CoordinatorRecord,
+    EncodedRecord,
+    Machine,
+    Outcome,
+    QuickMachine,
+    QuickRequest,
+    Reply,
+    Transaction,
+)
 from pyralog.coordinator.timers import Timers
+from pyralog.coordinator.waiting import Answered, Load
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.records.batch import TRANSACTIONAL
@@ -60,36 +71,6 @@ class Log(MarkerLog, Protocol):
         ...
 
 
-class Load:
-    """What all shards of a node hold for clients that wait; the limits on it."""
-
-    __slots__ = ("max_waiting", "max_waiting_bytes", "refused", "waiting", "waiting_bytes")
-
-    def __init__(self, max_waiting: int = 100_000, max_waiting_bytes: int = 64 << 20) -> None:
-        self.max_waiting = max_waiting
-        self.max_waiting_bytes = max_waiting_bytes
-        self.waiting = 0
-        self.waiting_bytes = 0
-        self.refused = 0
-
-    def admit(self, size: int) -> None:
-        """Count a request in; COORDINATOR_NOT_AVAILABLE, which clients retry, when there is no room."""
-        if self.waiting >= self.max_waiting or self.waiting_bytes + size > self.max_waiting_bytes:
-            self.refused += 1
-            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "too many requests wait for their groups")
-        self.waiting += 1
-        self.waiting_bytes += size
-
-    def release(self, size: int) -> None:
-        """Count it out."""
-        self.waiting -= 1
-        self.waiting_bytes -= size
-
-
-# A record as bytes: timestamp, key, value.
-_Encoded = tuple[int, bytes, bytes | None]
-
-
 class _Marker(NamedTuple):
     """The end of a producer's transaction."""
 
@@ -108,9 +89,9 @@ class _Entry:
         self.base_offset = base_offset
         self.transaction = transaction
         self.marker = marker
-        self.records: list[_Encoded] = []
+        self.records: list[EncodedRecord] = []
         self.size = 0
-        self.replies: list[tuple[Pending[Any], Any]] = []
+        self.replies: list[tuple[Answered, Any]] = []
         self.done = False
 
 
@@ -174,6 +155,32 @@ class ActiveShard:
         self._take(outcome, now_ms)
         return pending
 
+    def take(self, request: QuickRequest, size: int, answered: Answered) -> bool:
+        """What `submit` does, for a request that the machine admits. False: nothing has happened, `submit` it."""
+        if self.closed or self._load.full(size):
+            return False
+        now_ms = self._clock()
+        machine: QuickMachine = self.machine  # type: ignore[assignment]
+        timers = machine.admit(request, now_ms)
+        if timers is None:
+            return False
+        records: list[EncodedRecord] = []
+        size_bytes = request.records(now_ms, records) + _RECORD_OVERHEAD * len(records)
+        if size_bytes > MAX_OUTCOME_BYTES:
+            return False
+        entry = self._entry(size_bytes, None)
+        offset = self._put(entry, records, size_bytes)
+        entry.replies.append((answered, request.answer))
+        try:
+            machine.store(request, now_ms, offset)
+        except Exception as error:
+            log.exception("%s-%d: a record could not be applied", *self.tp)
+            self._fail(error)
+            return True
+        for timer in timers:
+            self._timers.set(timer, now_ms)
+        return True
+
     def tell(self, decide: Callable[[int], Outcome]) -> None:
         """Let the machine decide on something that nobody waits for."""
         now_ms = self._clock()
@@ -211,8 +218,8 @@ class ActiveShard:
             self._load.release(size)
             pending.resolve(error)
         for entry in (*self._sent, *self._unsent):
-            for pending, _ in entry.replies:
-                pending.resolve(error)
+            for answered, _ in entry.replies:
+                answered.resolve(error)
         self._sent.clear()
         self._unsent.clear()
 
@@ -253,13 +260,9 @@ class ActiveShard:
                 else:
                     last.replies.append((pending, value))
 
-    def _replay(self, outcome: Outcome, encoded: tuple[list[_Encoded], int], now_ms: int) -> bool:
+    def _replay(self, outcome: Outcome, encoded: tuple[list[EncodedRecord], int], now_ms: int) -> bool:
         records, size = encoded
-        entry = self._entry(size, outcome.transaction)
-        entry.records += records
-        entry.size += size
-        offset = self.next_offset
-        self.next_offset += len(records)
+        offset = self._put(self._entry(size, outcome.transaction), records, size)
         replay = self.machine.replay
         try:
             for key, value, _ in outcome.records:
@@ -270,6 +273,14 @@ class ActiveShard:
             self._fail(error)
             return False
         return True
+
+    def _put(self, entry: _Entry, records: list[EncodedRecord], size: int) -> int:
+        """Records into a batch; the offset of the first."""
+        entry.records += records
+        entry.size += size
+        offset = self.next_offset
+        self.next_offset += len(records)
+        return offset
 
     def _entry(self, size: int, transaction: Transaction | None) -> _Entry:
         """The batch for records of this size: the open one if they fit. A transaction's are alone in theirs."""
@@ -371,7 +382,7 @@ def _told(error: BaseException) -> ErrorCode:
     return ErrorCode.COORDINATOR_NOT_AVAILABLE
 
 
-def _encode(records: tuple[CoordinatorRecord, ...], now_ms: int) -> tuple[list[_Encoded], int]:
+def _encode(records: tuple[CoordinatorRecord, ...], now_ms: int) -> tuple[list[EncodedRecord], int]:
     """The records as bytes, and their size. KafkaError when they are too large for a batch."""
     encoded = []
     size = 0

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from pyralog.coordinator.active import ActiveShard, Load
+from pyralog.coordinator.active import ActiveShard
 from pyralog.coordinator.loading import Last, Piece, apply, read
-from pyralog.coordinator.outcome import Machine, Outcome
+from pyralog.coordinator.outcome import Machine, Outcome, QuickRequest
 from pyralog.coordinator.partitioner import partition_for
+from pyralog.coordinator.waiting import Answered, Load
 from pyralog.errors import CorruptRecordError, ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.runtime import Pending
@@ -130,6 +131,13 @@ class CoordinatorRuntime(Generic[M]):
 
         topic.make().then(made)
         return result
+
+    def take(self, partition: int, request: QuickRequest, size: int, answered: Answered) -> bool:
+        """See ActiveShard.take; False also where the shard is not to be had here."""
+        slot = self._slots.get(partition)
+        if slot is None or slot.shard is None or self._stopping:
+            return False
+        return slot.shard.take(request, size, answered)
 
     def shard(self, partition: int) -> ActiveShard:
         """The shard of a partition; KafkaError when it is elsewhere, still loading, or cannot be loaded."""

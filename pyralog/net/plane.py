@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ipaddress
 import itertools
 import logging
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from pyralog._speedups.plane.driver import EventKind, PartitionHandle, PlaneEngine
 from pyralog._speedups.segment import PartitionLog
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
+from pyralog.net.sockaddr import parse_sockaddr
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ PERMIT_READ, PERMIT_WRITE, DENY_READ, DENY_WRITE = 1, 2, 4, 8
 
 # Why the plane forwarded a request (Forwarded.reason); the values of state.pxd.
 FORWARD_API, FORWARD_TOPIC, FORWARD_RECORDS, FORWARD_TRANSACTION = 0, 1, 2, 3
+
+# The commonest kinds of events.
+REQUEST, DONE = EventKind.REQUEST, EventKind.DONE
 
 # Producers whose last marker is remembered, per plane (see Plane.verification).
 MAX_MARKERS = 1 << 16
@@ -123,6 +126,10 @@ class Forwarded(NamedTuple):
     reason: int
 
 
+# Forwarded._make without a Python frame: one is made for each request.
+_FORWARDED = partial(tuple.__new__, Forwarded)
+
+
 class PlaneEvents:
     """What the plane has to say to the rest of the node; app.py sets these before the plane starts."""
 
@@ -133,18 +140,6 @@ class PlaneEvents:
         self.rolled: Callable[[TopicPartition, int], None] = lambda *_: None
         self.detached: Callable[[TopicPartition, list[int]], None] = lambda *_: None
         self.failed: Callable[[int, TopicPartition | None], None] = lambda *_: None
-
-
-def parse_address(raw: bytes) -> tuple[str, int]:
-    """Host and port of a sockaddr_in or sockaddr_in6; ("", 0) for anything else, such as a virtual connection."""
-    family = int.from_bytes(raw[:2], sys.byteorder)
-    port = int.from_bytes(raw[2:4], "big")
-    if family == socket.AF_INET:
-        return str(ipaddress.IPv4Address(raw[4:8])), port
-    if family == socket.AF_INET6:
-        address = ipaddress.IPv6Address(raw[8:24])
-        return str(address.ipv4_mapped or address), port
-    return "", 0
 
 
 class Plane:
@@ -230,14 +225,15 @@ class Plane:
             asyncio.get_running_loop().call_soon(callback)
 
     def _deliver(self) -> None:
+        frames, connections, request = self._frames, self._connections, self.events.request
         for kind, handle, token, data, a, b, cookie in self.engine.events():
-            if kind == EventKind.REQUEST:
-                self._frames[token] = data
-                self.events.request(Forwarded(token, data, self._connections[a], b))
-            elif kind == EventKind.DONE:
+            if kind == REQUEST:
+                frames[token] = data
+                request(_FORWARDED((token, data, connections[a], b)))
+            elif kind == DONE:
                 self._done(cookie, a, data)
             elif kind == EventKind.CONNECTED:
-                peer, local = parse_address(data[:28]), parse_address(data[28:])
+                peer, local = parse_sockaddr(data[:28]), parse_sockaddr(data[28:])
                 self._connections[a] = ConnectionInfo(a, *peer, *local, self._principal_names[b])
             elif kind == EventKind.GONE:
                 self._connections.pop(a, None)

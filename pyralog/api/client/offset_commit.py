@@ -16,11 +16,13 @@ Contract
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
-from pyralog.api.authorizer import Operation
-from pyralog.api.context import Context
+from pyralog._speedups.commits import parse_commit
+from pyralog.api.authorizer import Operation, ResourceType
+from pyralog.api.context import Context, Services
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
-from pyralog.api.handler import Api
+from pyralog.api.handler import Answered, Api
 from pyralog.api.offset_answers import OffsetAnswers, written_code
 from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
@@ -29,6 +31,9 @@ from pyralog.wire.messages import (
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 )
+
+if TYPE_CHECKING:
+    from pyralog.net.plane import Forwarded
 
 IDS_FROM = 10
 ANSWERS = OffsetAnswers(OffsetCommitResponse, OffsetCommitResponseTopic, OffsetCommitResponsePartition)
@@ -48,9 +53,28 @@ def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitRespon
     return asked.map(lambda response: ANSWERS.merged(response.topics, refused))
 
 
+def quick(forwarded: Forwarded, services: Services, answered: Answered) -> bool:
+    """A commit without anything to refuse, which is what nearly all are, without decoding it into messages."""
+    frame = forwarded.frame
+    commit = parse_commit(frame, services.groups.settings.offset_metadata_max_bytes)
+    if commit is None:
+        return False
+    principal, allows, image = forwarded.connection.principal, services.authorizer.allows, services.quorum.image
+    if not allows(principal, Operation.READ, ResourceType.GROUP, commit.group_id):
+        return False
+    for topic in commit.topics:
+        found = image.topics.get(topic.name) if topic.name is not None else image.topic_by_id(topic.topic_id)
+        if found is None or topic.last >= len(found.partitions):
+            return False
+        topic.name, topic.topic_id = found.name, found.topic_id
+        if not allows(principal, Operation.READ, ResourceType.TOPIC, found.name):
+            return False
+    return services.groups.commit(commit, len(frame), answered)
+
+
 def fail(request: OffsetCommitRequest, code: ErrorCode, why: str | None) -> OffsetCommitResponse:
     """The error on every partition."""
     return ANSWERS.failed(request.topics, written_code(code))
 
 
-API = Api(8, "OffsetCommit", 2, 10, handle, fail)
+API = Api(8, "OffsetCommit", 2, 10, handle, fail, quick=quick)

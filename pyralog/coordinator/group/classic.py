@@ -12,7 +12,7 @@ from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
     GroupMetadataKey,
     GroupMetadataValue,
-    OffsetCommitRequest,
+    TxnOffsetCommitRequest,
 )
 
 CONSUMER = "consumer"  # the protocol type whose metadata a broker can read
@@ -99,7 +99,7 @@ class ClassicGroup:
 
         Only a plain commit minds that assignments are not known yet; older transactional ones name no member.
         """
-        plain = type(message) is OffsetCommitRequest
+        plain = type(message) is not TxnOffsetCommitRequest
         generation, member_id = message.generation_id_or_member_epoch, message.member_id
         instance_id = message.group_instance_id
         if generation < 0 and self.state is EMPTY:

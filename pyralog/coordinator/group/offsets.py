@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from pyralog._speedups.commits import Commit
 from pyralog._speedups.statelog import take_offsets
 from pyralog.coordinator.outcome import CoordinatorRecord, Transaction
 from pyralog.model import ZERO_UUID
@@ -113,6 +114,10 @@ class Offsets:
         self._open.setdefault(group_id, set()).add(transaction.producer_id)
         groups = self._pending.setdefault(transaction.producer_id, {})
         groups.setdefault(group_id, {}).setdefault(topic, {})[partition] = committed
+
+    def store(self, commit: Commit, now_ms: int, record_offset: int) -> None:
+        """Apply the records of a commit, of which the first lies at this offset."""
+        self.count += commit.store(self.groups, _MAKE, record_offset, now_ms)
 
     def fill(
         self, records: dict[bytes, tuple[int, int, bytes | None]]

@@ -12,10 +12,12 @@ from pyralog.runtime import Pending
 from pyralog.wire.coordinator_records import GROUP_RECORDS
 
 if TYPE_CHECKING:
+    from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.group.settings import GroupSettings
     from pyralog.coordinator.group.shard import GroupShard
     from pyralog.coordinator.internal_topics import InternalTopic
+    from pyralog.coordinator.waiting import Answered
 
 GROUP_RESOURCE = 32  # cluster.image.ResourceType.GROUP
 
@@ -75,6 +77,11 @@ class GroupCoordinator:
     def submit(self, group_id: str, request: Any, size: int = 0) -> Pending[Any]:
         """What the group's shard answers. KafkaError 14, 15, 16 while it is not to be had here."""
         return self.runtime.submit_by_key(self.topic, group_id, request, size)
+
+    def commit(self, commit: Commit, size: int, answered: Answered) -> bool:
+        """Store a commit that nothing speaks against; False: nothing has happened, `submit` says why."""
+        partitions = self.topic.partitions
+        return partitions > 0 and self.runtime.take(partition_for(commit.group_id, partitions), commit, size, answered)
 
     def write_marker(
         self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool

@@ -18,13 +18,20 @@ from pyralog.coordinator.group.classic_requests import (
     CLASSIC_REPLAY,
     CLASSIC_START,
 )
-from pyralog.coordinator.group.offset_requests import OFFSET_HANDLERS, forget_topics, next_check, start_offsets
+from pyralog.coordinator.group.offset_requests import (
+    OFFSET_HANDLERS,
+    admit_quick,
+    forget_topics,
+    next_check,
+    start_offsets,
+)
 from pyralog.coordinator.group.offsets import Offsets
 from pyralog.coordinator.outcome import NOTHING, ClientRequest, CoordinatorRecord, Outcome, Timer, Transaction, combine
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import LegacyOffsetCommitKey, OffsetCommitKey
 
 if TYPE_CHECKING:
+    from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.group.settings import GroupSettings
 
@@ -125,6 +132,14 @@ class GroupShard:
         if handler is None:
             raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, f"no group machine takes {type(subject).__name__}")
         return handler(self, request, ticket, now_ms)
+
+    def admit(self, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
+        """The quick way of an OffsetCommit: see coordinator.outcome.QuickMachine."""
+        return admit_quick(self, commit, now_ms)
+
+    def store(self, commit: Commit, now_ms: int, offset: int) -> None:
+        """Apply its records."""
+        self.offsets.store(commit, now_ms, offset)
 
     def replay(
         self, key: Message, value: Message | None, *, offset: int, timestamp_ms: int, transaction: Transaction | None

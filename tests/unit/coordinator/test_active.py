@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pyralog.coordinator.active import BATCH_BYTES, MAX_IN_FLIGHT, MAX_OUTCOME_BYTES, ActiveShard, Load
+from pyralog.coordinator.active import BATCH_BYTES, MAX_IN_FLIGHT, MAX_OUTCOME_BYTES, ActiveShard
 from pyralog.coordinator.outcome import Transaction
+from pyralog.coordinator.waiting import Load
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.records.batch import parse_header
 from pyralog.runtime import Pending

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from pyralog.cluster.image import ClusterImage
-from pyralog.coordinator.active import ActiveShard, Load
+from pyralog.coordinator.active import ActiveShard
 from pyralog.coordinator.group.offset_requests import FetchOffsets
 from pyralog.coordinator.group.settings import GroupSettings
 from pyralog.coordinator.group.shard import GroupShard
 from pyralog.coordinator.loading import Last, Piece, apply, read
 from pyralog.coordinator.outcome import ClientRequest
+from pyralog.coordinator.waiting import Load
 from pyralog.errors import CorruptRecordError, KafkaError
 from pyralog.records.batch import CONTROL, TRANSACTIONAL, Record, build
 from pyralog.records.compression import Codec

@@ -1,0 +1,313 @@
+"""Offset commits from bytes to bytes: what a request says, the records that keep it, and the answer that all is well."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
+from libc.stdlib cimport free, malloc
+
+from pyralog._speedups.cursor cimport (
+    Cursor, Span, cursor_init, cursor_left, read_bytes, read_count, read_i16, read_i32, read_i64, read_string, read_uvarint,
+    take,
+)
+from pyralog._speedups.put cimport put16, put32, put64, put_raw, put_uvarint, uvarint_size
+
+cdef enum:
+    OFFSET_COMMIT = 8           # the API; 2-10 are its versions
+    MIN_VERSION = 2
+    MAX_VERSION = 10
+    LAST_RETENTION = 4          # versions from 2 to here may say how long to keep the offsets
+    WITH_THROTTLE = 3           # answers from here on
+    WITH_EPOCH = 6
+    WITH_INSTANCE = 7
+    FLEXIBLE = 8
+    WITH_TOPIC_ID = 10
+    MAX_FRAME = 65536           # what is larger is not in a hurry
+    MAX_GROUP = 1024            # bytes; its name is in the key of every record
+    LEAST_TOPIC = 4             # bytes of an element of these arrays
+    LEAST_PARTITION = 13
+    ANSWER_EXTRA = 32           # of an answer over its request: nothing in it is longer there, but its beginning
+    KEY_TYPE = 1                # records of __consumer_offsets: OffsetCommitKey, and OffsetCommitValue with a topic id
+    VALUE_VERSION = 4
+    KEY_FIXED = 10
+    VALUE_FIXED = 41            # all but the metadata: 2 version, 8, 4, 8, and the tag section with 16 bytes of id
+    UUID = 16
+
+
+@cython.final
+@cython.freelist(64)
+cdef class CommitPartition:
+    """As OffsetCommitRequestPartition."""
+    cdef readonly int32_t partition_index
+    cdef readonly int32_t committed_leader_epoch
+    cdef readonly int64_t committed_offset
+    cdef readonly str committed_metadata
+
+
+@cython.final
+@cython.freelist(64)
+cdef class CommitTopic:
+    """As OffsetCommitRequestTopic. Whoever takes it gives it the name or the id that the request has not."""
+    cdef public str name
+    cdef public bytes topic_id
+    cdef readonly list partitions
+    cdef readonly int32_t last      # the greatest partition index; none is negative
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Commit:
+    """As OffsetCommitRequest, with the answer (framed, with header) that it gets when nothing is refused."""
+    cdef readonly int16_t version
+    cdef readonly str group_id
+    cdef readonly str member_id
+    cdef readonly str group_instance_id
+    cdef readonly int32_t generation_id_or_member_epoch
+    cdef readonly list topics
+    cdef readonly bytes answer
+
+    def records(self, int64_t now_ms, list into not None) -> int:
+        """Append (now_ms, key, value) of each partition; the bytes of all keys and values."""
+        cdef CommitTopic topic
+        cdef CommitPartition one
+        cdef bytes key, value
+        cdef int64_t size = 0
+        for topic in self.topics:
+            for one in topic.partitions:
+                key = record_key(self.group_id, topic.name, one.partition_index)
+                value = record_value(one, topic.topic_id, now_ms)
+                size += PyBytes_GET_SIZE(key) + PyBytes_GET_SIZE(value)
+                into.append((now_ms, key, value))
+        return size
+
+    def store(self, dict groups not None, object make, int64_t record_offset, int64_t now_ms) -> int:
+        """Put make(fields of a Committed) into group -> topic -> partition; how many of them are new."""
+        cdef CommitTopic topic
+        cdef CommitPartition one
+        cdef dict topics = groups.get(self.group_id)
+        cdef dict partitions
+        cdef int64_t count = 0
+        if topics is None:
+            topics = groups[self.group_id] = {}
+        for topic in self.topics:
+            partitions = topics.get(topic.name)
+            if partitions is None:
+                partitions = topics[topic.name] = {}
+            count -= len(partitions)
+            for one in topic.partitions:
+                partitions[one.partition_index] = make((
+                    one.committed_offset, one.committed_leader_epoch, one.committed_metadata, now_ms, -1,
+                    topic.topic_id, record_offset,
+                ))
+                record_offset += 1
+            count += len(partitions)
+        return count
+
+
+# --- records ---
+
+cdef bytes record_key(str group, str topic, int32_t partition):
+    cdef Py_ssize_t group_size, topic_size
+    cdef const char* group_text = PyUnicode_AsUTF8AndSize(group, &group_size)
+    cdef const char* topic_text = PyUnicode_AsUTF8AndSize(topic, &topic_size)
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, KEY_FIXED + group_size + topic_size)
+    cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(key)
+    put16(p, KEY_TYPE)
+    put16(p + 2, <int16_t>group_size)
+    p = put_raw(p + 4, group_text, group_size)
+    put16(p, <int16_t>topic_size)
+    p = put_raw(p + 2, topic_text, topic_size)
+    put32(p, partition)
+    return key
+
+
+cdef bytes record_value(CommitPartition one, bytes topic_id, int64_t now_ms):
+    cdef Py_ssize_t text_size
+    cdef const char* text = PyUnicode_AsUTF8AndSize(one.committed_metadata, &text_size)
+    cdef bytes value
+    cdef uint8_t* p
+    if PyBytes_GET_SIZE(topic_id) != UUID:
+        raise ValueError("a topic id has 16 bytes")
+    value = PyBytes_FromStringAndSize(NULL, VALUE_FIXED + uvarint_size(text_size + 1) + text_size)
+    p = <uint8_t*>PyBytes_AS_STRING(value)
+    put16(p, VALUE_VERSION)
+    put64(p + 2, one.committed_offset)
+    put32(p + 10, one.committed_leader_epoch)
+    p = put_raw(put_uvarint(p + 14, text_size + 1), text, text_size)
+    put64(p, now_ms)
+    p[8] = 1                    # one tagged field: number 0, of 16 bytes
+    p[9] = 0
+    p[10] = UUID
+    put_raw(p + 11, PyBytes_AS_STRING(topic_id), UUID)
+    return value
+
+
+# --- the request ---
+
+cdef inline str text(Span span):
+    """UnicodeDecodeError where it is no UTF-8."""
+    return "" if span.size == 0 else PyUnicode_DecodeUTF8(<const char*>span.data, span.size, NULL)
+
+
+cdef inline void no_tags(Cursor* c, bint flexible) noexcept:
+    if flexible and read_uvarint(c) != 0:
+        c.bad = True
+
+
+cdef inline uint8_t* put_count(uint8_t* p, int64_t count, bint flexible) noexcept:
+    if flexible:
+        return put_uvarint(p, count + 1)
+    put32(p, <int32_t>count)
+    return p + 4
+
+
+cdef inline uint8_t* put_text(uint8_t* p, Span span, bint flexible) noexcept:
+    if flexible:
+        p = put_uvarint(p, span.size + 1)
+    else:
+        put16(p, <int16_t>span.size)
+        p += 2
+    return put_raw(p, span.data, span.size)
+
+
+cdef inline uint8_t* end_struct(uint8_t* p, bint flexible) noexcept:
+    if flexible:
+        p[0] = 0
+        p += 1
+    return p
+
+
+cdef uint8_t* read_partitions(Cursor* c, Commit commit, CommitTopic topic, int64_t most_metadata, uint8_t* p) except NULL:
+    """The partitions of a topic, and their part of the answer at p; the byte behind that."""
+    cdef bint flexible = commit.version >= FLEXIBLE
+    cdef int64_t count = read_count(c, flexible, LEAST_PARTITION)
+    cdef int64_t i
+    cdef Span metadata
+    cdef CommitPartition one
+    if count <= 0:
+        c.bad = True
+        return p
+    p = put_count(p, count, flexible)
+    for i in range(count):
+        one = CommitPartition.__new__(CommitPartition)
+        one.partition_index = read_i32(c)
+        one.committed_offset = read_i64(c)
+        one.committed_leader_epoch = read_i32(c) if commit.version >= WITH_EPOCH else -1
+        metadata = read_string(c, flexible)
+        no_tags(c, flexible)
+        if c.bad or one.partition_index < 0 or metadata.size > most_metadata:
+            c.bad = True
+            return p
+        one.committed_metadata = "" if metadata.size <= 0 else text(metadata)
+        topic.partitions.append(one)
+        if one.partition_index > topic.last:
+            topic.last = one.partition_index
+        put32(p, one.partition_index)
+        put16(p + 4, 0)
+        p = end_struct(p + 6, flexible)
+    return p
+
+
+cdef uint8_t* read_topics(Cursor* c, Commit commit, int64_t most_metadata, uint8_t* p) except NULL:
+    """The topics, and their part of the answer at p; the byte behind that."""
+    cdef bint flexible = commit.version >= FLEXIBLE
+    cdef int64_t count = read_count(c, flexible, LEAST_TOPIC)
+    cdef int64_t i
+    cdef Span name
+    cdef const uint8_t* id
+    cdef CommitTopic topic
+    if count <= 0:
+        c.bad = True
+        return p
+    p = put_count(p, count, flexible)
+    commit.topics = []
+    for i in range(count):
+        topic = CommitTopic.__new__(CommitTopic)
+        topic.partitions = []
+        if commit.version >= WITH_TOPIC_ID:
+            id = take(c, UUID)
+            if id == NULL:
+                return p
+            topic.topic_id = PyBytes_FromStringAndSize(<const char*>id, UUID)
+            p = put_raw(p, id, UUID)
+        else:
+            name = read_string(c, flexible)
+            if name.size < 0:
+                c.bad = True
+                return p
+            topic.name = text(name)
+            p = put_text(p, name, flexible)
+        p = read_partitions(c, commit, topic, most_metadata, p)
+        no_tags(c, flexible)
+        if c.bad:
+            return p
+        p = end_struct(p, flexible)
+        commit.topics.append(topic)
+    return p
+
+
+cdef Commit read_commit(Cursor* c, int64_t most_metadata, uint8_t* room):
+    """None for what is not to be read here. `room` holds the answer: there is space enough."""
+    cdef Commit commit
+    cdef Span group, member, instance
+    cdef int32_t correlation
+    cdef bint flexible
+    cdef uint8_t* p = room + 4
+    if read_i16(c) != OFFSET_COMMIT:
+        return None
+    commit = Commit.__new__(Commit)
+    commit.version = read_i16(c)
+    if commit.version < MIN_VERSION or commit.version > MAX_VERSION:
+        return None
+    flexible = commit.version >= FLEXIBLE
+    correlation = read_i32(c)
+    read_string(c, False)       # the client's id
+    no_tags(c, flexible)
+    group = read_string(c, flexible)
+    commit.generation_id_or_member_epoch = read_i32(c)
+    member = read_string(c, flexible)
+    if commit.version >= WITH_INSTANCE:
+        instance = read_string(c, flexible)
+        if instance.size >= 0:
+            commit.group_instance_id = text(instance)
+    elif commit.version <= LAST_RETENTION and read_i64(c) >= 0:
+        return None             # these expire at a time of their own
+    if c.bad or group.size < 0 or member.size < 0 or group.size > MAX_GROUP:
+        return None
+    commit.group_id = text(group)
+    commit.member_id = text(member)
+    put32(p, correlation)
+    p = end_struct(p + 4, flexible)
+    if commit.version >= WITH_THROTTLE:
+        put32(p, 0)
+        p += 4
+    p = read_topics(c, commit, most_metadata, p)
+    no_tags(c, flexible)
+    if c.bad or cursor_left(c) != 0:
+        return None
+    p = end_struct(p, flexible)
+    put32(room, <int32_t>(p - room - 4))
+    commit.answer = PyBytes_FromStringAndSize(<const char*>room, p - room)
+    return commit
+
+
+def parse_commit(bytes frame not None, int64_t most_metadata):
+    """The commit in a frame with header; None when it is damaged, odd, long, or certain to be refused in part.
+
+    Whoever gets None has the frame decoded as any other; this is for the many that have nothing to be said about.
+    """
+    cdef Cursor c
+    cdef int64_t size = PyBytes_GET_SIZE(frame)
+    cdef uint8_t* room
+    if size > MAX_FRAME:
+        return None
+    room = <uint8_t*>malloc(size + ANSWER_EXTRA)
+    if room == NULL:
+        raise MemoryError
+    cursor_init(&c, <const uint8_t*>PyBytes_AS_STRING(frame), size)
+    try:
+        return read_commit(&c, most_metadata, room)
+    except UnicodeDecodeError:
+        return None
+    finally:
+        free(room)

@@ -1,0 +1,45 @@
+"""Who waits for a shard: how they get their answers, and how many of them there may be."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pyralog.errors import ErrorCode, KafkaError
+
+
+class Answered(Protocol):
+    """Whoever waits for a result: a Pending, or what stands for one."""
+
+    def resolve(self, value: Any) -> None:
+        """The result, or the exception that takes its place."""
+        ...
+
+
+class Load:
+    """What all shards of a node hold for clients that wait; the limits on it."""
+
+    __slots__ = ("max_waiting", "max_waiting_bytes", "refused", "waiting", "waiting_bytes")
+
+    def __init__(self, max_waiting: int = 100_000, max_waiting_bytes: int = 64 << 20) -> None:
+        self.max_waiting = max_waiting
+        self.max_waiting_bytes = max_waiting_bytes
+        self.waiting = 0
+        self.waiting_bytes = 0
+        self.refused = 0
+
+    def full(self, size: int) -> bool:
+        """Whether there is no room for a request."""
+        return self.waiting >= self.max_waiting or self.waiting_bytes + size > self.max_waiting_bytes
+
+    def admit(self, size: int) -> None:
+        """Count a request in; COORDINATOR_NOT_AVAILABLE, which clients retry, when there is no room."""
+        if self.full(size):
+            self.refused += 1
+            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "too many requests wait for their groups")
+        self.waiting += 1
+        self.waiting_bytes += size
+
+    def release(self, size: int) -> None:
+        """Count it out."""
+        self.waiting -= 1
+        self.waiting_bytes -= size
