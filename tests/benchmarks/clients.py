@@ -15,6 +15,8 @@ from tests.reference.process import HOST, Broker
 # Deleted data must be gone before the next load, or the disk and the page cache fill with it.
 DELETE_SOON: Mapping[str, str] = {"file.delete.delay.ms": "1000"}
 CREATE_AT_ONCE = 200  # topics in one CreateTopics request
+GROUPS_TO_TRY = 100  # consecutive names: they reach each of the 50 partitions of __consumer_offsets
+FIND_COORDINATOR, OFFSET_COMMIT = 10, 8
 
 
 class NotServed(RuntimeError):
@@ -148,3 +150,20 @@ def end_offsets(port: int, topic: str, partitions: int) -> list[int]:
         offsets[partition] = offset
         at += 22
     return [offsets[partition] for partition in range(partitions)]
+
+
+def await_group_coordinator(broker: Broker, topic: str, limit_s: float = 60) -> None:
+    """Have the topic of committed offsets made, and return once all of its partitions take commits for `topic`."""
+    deadline = time.monotonic() + limit_s
+    with socket.create_connection((HOST, broker.port), timeout=60) as connection:
+        for number in range(GROUPS_TO_TRY):
+            group = _string(f"await-group-{number:04}")
+            commit = group + struct.pack(">ihqi", -1, 0, -1, 1) + _string(topic) + struct.pack(">iiqh", 1, 0, 1, 0)
+            while True:
+                found = _call(connection, FIND_COORDINATOR, 0, group)
+                error = struct.unpack(">h", _call(connection, OFFSET_COMMIT, 2, commit)[-2:])[0]
+                if not error:
+                    break
+                if time.monotonic() > deadline:
+                    raise NotServed(f"{broker.name}: error {error} of OffsetCommit, FindCoordinator said {found!r}")
+                time.sleep(0.05)

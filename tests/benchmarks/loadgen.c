@@ -13,6 +13,7 @@
  *   --rotate 1     produce: every request goes to the next of the parts partitions
  *   --spin 1       busy poll: takes the client's own wake-up out of the latency
  *   --cpu N        pin the client
+ *   --members 1    commit: by the one member of a classic group on each connection, new groups in each run
  *   --replica ID   fetch: send this replica id, to play a follower that starts at the log end
  *   --rate R       produce: open loop, R requests/s over all connections, latency from the intended send time
  *   --total BYTES  produce: end when this much is acked
@@ -181,7 +182,7 @@ static int varint_len(const u8 *p)
 }
 
 /* ---- options ---- */
-static int port = 9092, conns = 1, inflight = 1, parts = 1, base = 0, rotate, replica = -1, acks = 1, spin, cpu = -1;
+static int port = 9092, conns = 1, inflight = 1, parts = 1, base = 0, rotate, replica = -1, members, acks = 1, spin, cpu = -1;
 static int broker_pid, minbytes = 1, maxwait = 500;
 static long batch = 1, rec = 100, maxbytes = 1 << 20;
 static double secs = 5, warm = 0.5, rate, total;
@@ -288,16 +289,41 @@ static size_t make_fetch(u8 *out, int part, uint64_t off, uint32_t correlation)
     return finish(&w);
 }
 
-/* The groups share a name but for the last four digits, and so spread over the coordinator's partitions. */
-static size_t make_commit(u8 *out, int connection, int part)
+static size_t make_join(u8 *out, const char *group)
 {
-    char group[32];
-    snprintf(group, sizeof group, "bench-group-%04d", connection);
+    W w = {out, 0};
+    header(&w, 11, 2, 7);
+    wstr(&w, group);
+    w32(&w, 300000); /* session, rebalance timeout */
+    w32(&w, 300000);
+    wstr(&w, ""); /* member id: new */
+    wstr(&w, "consumer");
+    w32(&w, 1);
+    wstr(&w, "range");
+    w32(&w, 0); /* metadata */
+    return finish(&w);
+}
+
+static size_t make_sync(u8 *out, const char *group, int generation, const char *member)
+{
+    W w = {out, 0};
+    header(&w, 14, 1, 7);
+    wstr(&w, group);
+    w32(&w, generation);
+    wstr(&w, member);
+    w32(&w, 1);
+    wstr(&w, member);
+    w32(&w, 0); /* assignment */
+    return finish(&w);
+}
+
+static size_t make_commit(u8 *out, const char *group, int generation, const char *member, int part)
+{
     W w = {out, 0};
     header(&w, 8, 7, 7);
     wstr(&w, group);
-    w32(&w, -1); /* no generation */
-    wstr(&w, "");
+    w32(&w, generation);
+    wstr(&w, member);
     wstr(&w, NULL); /* no instance */
     w32(&w, 1);
     wstr(&w, topic);
@@ -369,6 +395,12 @@ static void send_now(Conn *c)
         die("send");
 }
 
+static void failed(const char *api, int error)
+{
+    if (!nerr++)
+        fprintf(stderr, "%s error %d\n", api, error);
+}
+
 static uint64_t list_offset(int fd, int part, int64_t ts)
 {
     u8 b[512];
@@ -393,6 +425,56 @@ static uint64_t list_offset(int fd, int part, int64_t ts)
     if (r16(p))
         fprintf(stderr, "ListOffsets error %d\n", r16(p));
     return r64(p + 10);
+}
+
+/* The answer to what has been sent on a blocking socket; its body without header. */
+static u8 *ask(int fd, u8 *b, size_t l, size_t room)
+{
+    if (send(fd, b, l, 0) < 0)
+        die("send");
+    read_full(fd, b, 4);
+    l = r32(b);
+    if (l > room)
+        die("answer");
+    read_full(fd, b, l);
+    return b + 4;
+}
+
+static const char *read_str(u8 **p, char *out, int room)
+{
+    int l = r16(*p);
+    if (l >= room)
+        die("string");
+    memcpy(out, *p + 2, l > 0 ? l : 0);
+    out[l > 0 ? l : 0] = 0;
+    *p += 2 + (l > 0 ? l : 0);
+    return out;
+}
+
+/* A commit of a group of its own: a simple one, or one that has this connection as its only member. The names of groups
+ * differ in the last four digits, and so spread over the coordinator's partitions. */
+static size_t prepare_commit(int fd, u8 *out, int connection, int part)
+{
+    char group[64], member[256] = "", other[256];
+    u8 b[4096];
+    int generation = -1, error;
+    if (members) {
+        snprintf(group, sizeof group, "bench-member-%d-%04d", (int)getpid(), connection);
+        u8 *p = ask(fd, b, make_join(b, group), sizeof b) + 4;
+        error = r16(p);
+        generation = r32(p + 2);
+        p += 6;
+        read_str(&p, other, sizeof other); /* protocol, leader */
+        read_str(&p, other, sizeof other);
+        read_str(&p, member, sizeof member);
+        if (!error)
+            error = r16(ask(fd, b, make_sync(b, group, generation, member), sizeof b) + 4);
+        if (error)
+            failed("join", error);
+    } else {
+        snprintf(group, sizeof group, "bench-group-%04d", connection);
+    }
+    return make_commit(out, group, generation, member, part);
 }
 
 static void want_out(Conn *c, int out)
@@ -481,12 +563,6 @@ static void next_fetch(Conn *c)
     c->reqlen = make_fetch(c->req, c->part, c->off, c->head);
     c->ts[c->head++ % RING] = ns();
     send_now(c);
-}
-
-static void failed(const char *api, int error)
-{
-    if (!nerr++)
-        fprintf(stderr, "%s error %d\n", api, error);
 }
 
 static void on_produced(Conn *c, u8 *p, uint64_t took)
@@ -668,7 +744,7 @@ static int options(int ac, char **av)
         double *d;
     } known[] = {
         {"port", &port, 0, 0},     {"conns", &conns, 0, 0},     {"inflight", &inflight, 0, 0}, {"parts", &parts, 0, 0},
-        {"base", &base, 0, 0},     {"rotate", &rotate, 0, 0},   {"replica", &replica, 0, 0},   {"acks", &acks, 0, 0},
+        {"base", &base, 0, 0},     {"rotate", &rotate, 0, 0},   {"replica", &replica, 0, 0}, {"members", &members, 0, 0},   {"acks", &acks, 0, 0},
         {"spin", &spin, 0, 0},     {"cpu", &cpu, 0, 0},         {"pid", &broker_pid, 0, 0},    {"minbytes", &minbytes, 0, 0},
         {"maxwait", &maxwait, 0, 0}, {"batch", 0, &batch, 0},   {"rec", 0, &rec, 0},           {"maxbytes", 0, &maxbytes, 0},
         {"secs", 0, 0, &secs},     {"warm", 0, 0, &warm},       {"rate", 0, 0, &rate},         {"total", 0, 0, &total},
@@ -739,7 +815,7 @@ static void open_connection(Conn *c, int i, enum kind kind, int metadata)
     else if (kind == FETCH)
         c->off = list_offset(c->fd, c->part, tail_mode || replica >= 0 ? -1 : -2);
     else if (kind == COMMIT)
-        c->reqlen = make_commit(c->req, i, c->part);
+        c->reqlen = prepare_commit(c->fd, c->req, i, c->part);
     else
         c->reqlen = make_fixed(c->req, metadata);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);

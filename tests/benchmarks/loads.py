@@ -130,6 +130,20 @@ LOADS = (
         {**ACKS_ALL, "rate": 1000, "rec": 100},
         (Bar("p50_us", at_most=0.6), Bar("p99_us", at_most=1 / 2), Bar("cpu_us_req", at_most=1 / 6)),
     ),
+    Load(
+        "commit-64",
+        "commit",
+        {"conns": 64, "inflight": 1},
+        (Bar("req_s", at_least=2), Bar("cpu_us_req", at_most=1 / 3)),
+        shown=("p50_us", "p99_us"),
+    ),
+    Load(
+        "commit-64-members",
+        "commit",
+        {"conns": 64, "inflight": 1, "members": 1},
+        (Bar("req_s", at_least=2), Bar("cpu_us_req", at_most=1 / 3)),
+        shown=("p50_us", "p99_us"),
+    ),
     Load("ping-1x1", "ping", {"conns": 1, "inflight": 1}, (Bar("p50_us", at_most=1),), shown=("p99_us", "cpu_us_req")),
 )
 

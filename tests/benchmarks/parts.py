@@ -25,6 +25,18 @@ MANY_CONNECTIONS = 10_000
 
 
 CHECK_MS = 200  # the loads whose topics keep little rely on it
+PYRALOG: dict[str, object] = {
+    "network.max_connections": 12_000,
+    "storage.retention_check_interval_ms": CHECK_MS,
+    "groups.initial_rebalance_delay_ms": 0,
+}
+KAFKA: dict[str, object] = {
+    "log.retention.check.interval.ms": CHECK_MS,
+    "log.initial.task.delay.ms": 1000,
+    # As both have it when nothing is said; tests make do with fewer.
+    "offsets.topic.num.partitions": 50,
+    "transaction.state.log.num.partitions": 50,
+}
 
 
 def warm(session: Session) -> None:
@@ -33,6 +45,7 @@ def warm(session: Session) -> None:
     for broker in session.brokers.values():
         session.say(f"warming {broker.name}")
         clients.create_topic(broker, "bench-warm")
+        clients.await_group_coordinator(broker, "bench-warm")
         make_fetch_topic(broker)
         for _ in range(WARM_ROUNDS):
             for load in LOADS:
@@ -120,11 +133,7 @@ def idle_memory(session: Session) -> None:
 
 
 def _fresh(name: str, **settings: object) -> Broker:
-    if name == "pyralog":
-        return Pyralog(
-            settings={"network.max_connections": 12_000, "storage.retention_check_interval_ms": CHECK_MS, **settings}
-        )
-    return Kafka(settings={"log.retention.check.interval.ms": CHECK_MS, "log.initial.task.delay.ms": 1000, **settings})
+    return Pyralog(settings={**PYRALOG, **settings}) if name == "pyralog" else Kafka(settings={**KAFKA, **settings})
 
 
 def same_core(session: Session) -> None:
