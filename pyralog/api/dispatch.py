@@ -135,7 +135,7 @@ class Dispatcher:
             context = Context(self._services, self._apis, header, forwarded)
             context.began_ns = began_ns
             request = decode_request(header.api_key, header.api_version, forwarded.frame, header.body_offset)
-            self._answer(api, context, self._failure(api, request, context, error))
+            self._answer(api, request, context, self._failure(api, request, context, error))
         except Exception:
             log.exception("%s could not be answered", api.name)
             self._services.plane.close(forwarded.token)

@@ -23,7 +23,7 @@ from pyralog.coordinator.outcome import (
     Transaction,
 )
 from pyralog.coordinator.timers import Timers
-from pyralog.coordinator.waiting import Answered, Load
+from pyralog.coordinator.waiting import Answered, Load, told
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.records.batch import TRANSACTIONAL
@@ -366,20 +366,8 @@ class ActiveShard:
         if self.closed:
             return
         log.error("%s-%d: the shard starts again from its log: %s", *self.tp, error)
-        self.close(KafkaError(_told(error), "the coordinator's log failed"))
+        self.close(KafkaError(told(error), "the coordinator's log failed"))
         self._failed(self, error)
-
-
-def _told(error: BaseException) -> ErrorCode:
-    """What clients hear when their records could not be written; all of these make them look for the coordinator."""
-    if isinstance(error, KafkaError) and error.code in (
-        ErrorCode.NOT_LEADER_OR_FOLLOWER,
-        ErrorCode.KAFKA_STORAGE_ERROR,
-        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-        ErrorCode.NOT_COORDINATOR,
-    ):
-        return ErrorCode.NOT_COORDINATOR
-    return ErrorCode.COORDINATOR_NOT_AVAILABLE
 
 
 def _encode(records: tuple[CoordinatorRecord, ...], now_ms: int) -> tuple[list[EncodedRecord], int]:

@@ -43,3 +43,15 @@ class Load:
         """Count it out."""
         self.waiting -= 1
         self.waiting_bytes -= size
+
+
+def told(error: BaseException) -> ErrorCode:
+    """What clients hear when their records could not be written; all of these make them look for the coordinator."""
+    if isinstance(error, KafkaError) and error.code in (
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.NOT_COORDINATOR,
+    ):
+        return ErrorCode.NOT_COORDINATOR
+    return ErrorCode.COORDINATOR_NOT_AVAILABLE

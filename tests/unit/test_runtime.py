@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pyralog import runtime
-from pyralog.runtime import TaskScope, WorkPool
+from pyralog.runtime import RESOLUTION_NS, SteadyClock, TaskScope, WorkPool
 
 
 async def test_a_scope_ends_its_tasks_when_it_is_closed() -> None:
@@ -113,3 +113,37 @@ def test_run_uses_uvloop() -> None:
         return isinstance(asyncio.get_running_loop(), uvloop.Loop)
 
     assert runtime.run(main())
+
+
+class _Hands:
+    """The two clocks of the machine, set by hand."""
+
+    def __init__(self) -> None:
+        self.wall, self.monotonic = 1_000_000_000_000, 5_000_000
+
+    def pass_by(self, ns: int) -> None:
+        self.wall += ns
+        self.monotonic += ns
+
+
+def test_the_steady_clock_tells_the_time_to_the_resolution() -> None:
+    hands = _Hands()
+    clock = SteadyClock(lambda: hands.wall, lambda: hands.monotonic)
+    for step in (1, RESOLUTION_NS // 3, RESOLUTION_NS, 1_000_000, 3_700_000, 10**10):
+        hands.pass_by(step)
+        assert 0 <= hands.wall - clock() * 1_000_000 < 1_000_000 + RESOLUTION_NS
+
+
+@pytest.mark.parametrize("jump_ns", [-(10**9), 10**9])
+def test_the_steady_clock_follows_a_jump_slowly_and_never_goes_back(jump_ns: int) -> None:
+    hands = _Hands()
+    clock = SteadyClock(lambda: hands.wall, lambda: hands.monotonic)
+    hands.wall += jump_ns
+    last, began = clock(), hands.monotonic
+    for _ in range(20_000):
+        hands.pass_by(700_000)
+        now = clock()
+        assert last <= now <= last + 2
+        last = now
+    assert hands.monotonic - began > 10 * abs(jump_ns)
+    assert 0 <= hands.wall - last * 1_000_000 < 2_000_000

@@ -17,13 +17,13 @@ from pyralog.wire.protocol import encode_request
 from tests.unit.api.fakes import CONNECTION, CORRELATION_ID, Node, request_frame
 
 
-def serve(node: Node, handle: Any, *, fail: Any = None, cacheable: bool = False) -> Dispatcher:
+def serve(node: Node, handle: Any, *, fail: Any = None, cacheable: bool = False, quick: Any = None) -> Dispatcher:
     """A dispatcher whose Metadata is `handle`."""
 
     def fail_at_top(request: Any, code: ErrorCode, why: str | None) -> Any:
         return m.MetadataResponse(error_code=code)
 
-    api = Api(3, "Metadata", 0, 13, handle, fail or fail_at_top, cacheable=cacheable)
+    api = Api(3, "Metadata", 0, 13, handle, fail or fail_at_top, cacheable=cacheable, quick=quick)
     node.dispatcher = Dispatcher({3: api}, node.services)
     return node.dispatcher
 
@@ -58,6 +58,50 @@ async def test_answer_later_does_not_hold_others(node: Node) -> None:
     await node.settle()
     assert node.answer(3, 12, late).cluster_id == "late"
     assert dispatcher.stats.waiting == 0
+
+
+async def test_the_quick_way_takes_what_it_will_and_leaves_the_rest(node: Node) -> None:
+    taken: list[Any] = []
+
+    def quick(forwarded: Any, services: Any, answered: Any) -> bool:
+        assert services is node.services
+        if forwarded.reason:
+            return False
+        taken.append(answered)
+        return True
+
+    dispatcher = serve(node, lambda request, context: m.MetadataResponse(cluster_id="handled"), quick=quick)
+    first, second, left = node.post(3, 12, METADATA), node.post(3, 12, METADATA), node.post(3, 12, METADATA, reason=1)
+    assert node.answer(3, 12, left).cluster_id == "handled"
+    assert dispatcher.stats.waiting == 2
+    assert first not in node.plane.replies
+    taken[0].resolve(b"the whole frame")
+    taken[1].resolve(KafkaError(ErrorCode.NOT_COORDINATOR))
+    assert node.plane.replies[first] == b"the whole frame"
+    assert node.answer(3, 13, node.post(3, 13, METADATA, reason=1)).error_code == 0
+    assert second in node.plane.replies
+    stats = dispatcher.stats
+    assert (stats.waiting, stats.requests["Metadata"], stats.durations["Metadata"].count) == (0, 4, 4)
+    assert stats.errors == {("Metadata", "NOT_COORDINATOR"): 1}
+
+
+async def test_what_the_quick_way_took_and_cannot_be_answered_ends_the_connection(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[Any] = []
+
+    def fail(request: Any, code: ErrorCode, why: str | None) -> Any:
+        raise RuntimeError("no words for it")
+
+    def quick(forwarded: Any, services: Any, answered: Any) -> bool:
+        taken.append(answered)
+        return True
+
+    serve(node, None, fail=fail, quick=quick)
+    token = node.post(3, 12, METADATA)
+    taken[0].resolve(KafkaError(ErrorCode.NOT_COORDINATOR))
+    assert node.plane.closed == [token]
+    assert "could not be answered" in caplog.text
 
 
 @pytest.mark.parametrize("version", [-1, 6, 99, 32767])

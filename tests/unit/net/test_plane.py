@@ -14,7 +14,8 @@ from pyralog._speedups.fileops import Files
 from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
-from pyralog.net.plane import ANONYMOUS, ConnectionInfo, PartitionSettings, Plane, parse_address
+from pyralog.net.plane import ANONYMOUS, ConnectionInfo, PartitionSettings, Plane
+from pyralog.net.sockaddr import parse_sockaddr
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.recovery import close_partition, open_partition
 from pyralog.wire.headers import frame_request
@@ -321,7 +322,7 @@ def test_addresses():
     four = b"\2\0" + (9092).to_bytes(2, "big") + bytes([127, 0, 0, 1]) + bytes(20)
     six = b"\x0a\0" + (1).to_bytes(2, "big") + bytes(4) + bytes(15) + b"\1" + bytes(4)
     mapped = b"\x0a\0" + (1).to_bytes(2, "big") + bytes(4) + bytes(10) + b"\xff\xff\x0a\0\0\1" + bytes(4)
-    assert parse_address(four) == ("127.0.0.1", 9092)
-    assert parse_address(six) == ("::1", 1)
-    assert parse_address(mapped) == ("10.0.0.1", 1)
-    assert parse_address(bytes(28)) == ("", 0)
+    assert parse_sockaddr(four) == ("127.0.0.1", 9092)
+    assert parse_sockaddr(six) == ("::1", 1)
+    assert parse_sockaddr(mapped) == ("10.0.0.1", 1)
+    assert parse_sockaddr(bytes(28)) == ("", 0)
