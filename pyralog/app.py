@@ -66,7 +66,9 @@ def run(config: Config) -> int:
     log_dir = LogDir(Path(config.node.data_dir))
     try:
         log_dir.lock()
-        return run_loop(Node(config, log_dir).run())
+        node = Node(config, log_dir)
+        settings.logging_follows(node.live)
+        return run_loop(node.run())
     except (LogDirInUseError, IdentityError, MetadataCorrupt) as error:
         sys.stderr.write(f"pyralog: {error}\n")
         return EXIT_FAILED

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.config.host import fit_connections
+from pyralog.config.logspec import log_filters
+from pyralog.logfiles import levels
 from pyralog.replication.maintenance import Maintenance, maintenance_settings
 
 if TYPE_CHECKING:
@@ -83,6 +86,18 @@ def http_follows(live: LiveConfiguration, front: HttpFront) -> None:
         front.timeout_ms = config.network.handshake_timeout_ms
 
     live.follow(("network.handshake_timeout_ms",), take)
+
+
+def logging_follows(live: LiveConfiguration) -> None:
+    """Levels at once. The variables of the environment are stronger, as at the start."""
+
+    def take(config: Config) -> None:
+        wanted, wrong = log_filters(os.environ, config.logging.level)
+        for why in wrong:
+            log.warning("%s", why)
+        levels.configure(wanted)
+
+    live.follow(("logging.level",), take)
 
 
 def clients_follow(live: LiveConfiguration, api: ApiSettings, coordinators: Coordinators) -> None:

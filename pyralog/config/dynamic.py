@@ -22,7 +22,7 @@ from pyralog.config.units import INT_MAX, LONG_MAX, shown
 from pyralog.errors import KafkaError
 
 _SHORT = frozenset({"offsets.topic.replication.factor", "transaction.state.log.replication.factor"})
-_LISTS = frozenset({"listeners", "advertised.listeners", "log.dirs"})
+_LISTS = frozenset({"listeners", "advertised.listeners", "log.dir", "log.dirs"})
 _KINDS: Mapping[str, ConfigType] = {
     "bool": ConfigType.BOOLEAN,
     "float": ConfigType.DOUBLE,

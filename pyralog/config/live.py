@@ -78,15 +78,15 @@ class LiveConfiguration:
         self._complain(broker.ignored)
         self.current = broker.current
         changed = list(changed_paths(before, self.current))
-        for name in changed:
-            key = by_name()[name]
-            log.info("%s: %s (was %s)", name, _text(key, self.current), _text(key, before))
         for prefixes, follower in self._followers:
             if concerns(changed, prefixes):
                 try:
                     follower(self.current)
                 except Exception:
                     log.exception("a changed configuration (%s) was not taken over", ", ".join(changed))
+        for name in changed:  # afterwards, as the levels of the log may be among them
+            key = by_name()[name]
+            log.info("%s: %s (was %s)", name, _text(key, self.current), _text(key, before))
 
     def _complain(self, ignored: tuple[str, ...]) -> None:
         """Say once what was set and does not hold here."""

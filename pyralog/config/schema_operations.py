@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from pyralog.config.endpoints import split_list
-from pyralog.config.options import Bytes, Opt, Section, Text, Whole
-from pyralog.config.units import INT_MAX, shown
+from pyralog.config.logspec import parse_log_filters
+from pyralog.config.options import Bytes, Opt, Section, Whole
+from pyralog.config.units import INT_MAX, shown, text
 
 MIB = 1024**2
 FAMILIES = ("native", "process", "jmx", "exporter", "redpanda")
@@ -20,6 +21,14 @@ def _families(value: object) -> tuple[str, ...]:
         if name not in FAMILIES:
             raise ValueError(f"{shown(name)} is not one of all, {', '.join(FAMILIES)}")
     return wanted
+
+
+def _filters(value: object) -> str:
+    filters = text(value)
+    _, wrong = parse_log_filters(filters)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return filters
 
 
 class MetricsSection(Section):
@@ -37,7 +46,7 @@ class MetricsSection(Section):
 class LoggingSection(Section):
     """The log files pyralog.log, error.log and audit.log in node.log_dir."""
 
-    level: Annotated[Text, Opt(default="info")] = Field(
+    level: Annotated[str, BeforeValidator(_filters), Opt(default="info", scope="cluster")] = Field(
         "", description='As PYRALOG_LOG, which wins: "info", or "pyralog=info,pyralog::storage=debug".'
     )
     format: Annotated[Literal["text", "json"], Opt()] = Field(

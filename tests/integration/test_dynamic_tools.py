@@ -1,0 +1,119 @@
+"""Configs of brokers as people set them: kafka-configs, kafka-python's command, pyralog-admin; and kill -9 after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import until
+from tests.integration.dynamic import Admin
+from tests.reference.kafka import tool
+from tests.reference.process import Broker
+
+needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Kafka's tools need Java")
+pyralog_only = pytest.mark.pyralog_only
+
+
+def command(*words: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, text=True, timeout=90, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def kafka_configs(broker: Broker, *words: str) -> str:
+    done = tool("ConfigCommand", "--bootstrap-server", broker.address, "--entity-type", "brokers", *words, check=False)
+    return done.stdout + done.stderr
+
+
+@needs_java
+def test_kafka_configs(brokers: Callable[..., Broker]) -> None:
+    broker = brokers()
+    everyone, one = ("--entity-default",), ("--entity-name", "1")
+    said = kafka_configs(broker, *everyone, "--alter", "--add-config", "log.retention.ms=5000,max.connections=77")
+    assert said.strip() == "Completed updating default config for brokers in the cluster."
+    said = kafka_configs(broker, *one, "--alter", "--add-config", "log.retention.ms=6000")
+    assert said.strip() == "Completed updating config for broker 1."
+    shown = kafka_configs(broker, *one, "--describe")
+    line = next(row for row in shown.splitlines() if "log.retention.ms=" in row)
+    assert "log.retention.ms=6000 sensitive=false synonyms={DYNAMIC_BROKER_CONFIG:log.retention.ms=6000, " in line
+    assert "DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=5000" in line
+    everywhere = kafka_configs(broker, *everyone, "--describe")
+    assert "max.connections=77" in everywhere
+    assert "log.retention.ms=6000" not in everywhere
+    said = kafka_configs(broker, *everyone, "--alter", "--add-config", "message.max.bytes=x")
+    assert "Invalid value x for configuration message.max.bytes: Not a number of type INT" in said
+    said = kafka_configs(broker, *one, "--alter", "--add-config", "node.id=7")
+    assert "Cannot update these configs dynamically: [node.id]" in said
+    kafka_configs(broker, *one, "--alter", "--delete-config", "log.retention.ms")
+    assert "log.retention.ms=5000" in kafka_configs(broker, *one, "--describe", "--all")
+
+
+def test_kafka_pythons_command(brokers: Callable[..., Broker]) -> None:
+    broker = brokers()
+
+    def configs(*words: str) -> Any:
+        words = ("-b", broker.address, "--format", "json", "configs", *words)
+        return json.loads(command("kafka.admin", *words).splitlines()[-1])
+
+    configs("alter", "-r", "broker", "-n", "1", "-c", "message.max.bytes=2000000")
+    shown = configs("describe", "-r", "broker", "-n", "1", "-c", "message.max.bytes")
+    found = shown["broker"]["1"]["message.max.bytes"]
+    assert (found["value"], found["config_source"]) == ("2000000", "DYNAMIC_BROKER_CONFIG")
+    configs("reset", "-r", "broker", "-n", "1", "-c", "message.max.bytes")
+    shown = configs("describe", "-r", "broker", "-n", "1", "-c", "message.max.bytes")
+    assert shown["broker"]["1"]["message.max.bytes"]["config_source"] == "DEFAULT_CONFIG"
+
+
+@pyralog_only
+def test_pyralog_admin(brokers: Callable[..., Broker]) -> None:
+    broker = brokers({"groups.max_size": 7})
+
+    def config(*words: str, code: int = 0) -> str:
+        return command("pyralog.cli.admin", "--cluster", broker.address, "cluster", "config", *words, code=code)
+
+    def get(*words: str) -> dict[str, Any]:
+        return {row["name"]: row for row in json.loads(config("get", *words, "--format", "json"))}
+
+    config("set", "max.connections=77", "storage.cache_config.max_size=8MiB", "--dry-run")
+    assert get() == {}
+    config("set", "max.connections=77", "storage.cache_config.max_size=8MiB")
+    config("set", "max.connections=78", "--node", "1")
+    assert {name: row["value"] for name, row in get().items()} == {
+        "max.connections": "77",
+        "storage.cache_config.max_size": "8388608",
+    }
+    row = get("max.connections", "--node", "1")["max.connections"]
+    assert (row["value"], row["source"], row["read_only"]) == ("78", "dynamic_broker", False)
+    assert get("node.id", "--node", "1")["node.id"]["read_only"]
+    differing = {row["name"]: row["value"] for row in json.loads(config("diff", "--format", "json"))}
+    assert differing["max.connections"] == "78"
+    assert differing["group.max.size"] == "7"
+    assert "Set max.connections." in config("set", "network.max_connections=5", code=1)
+    assert "Unknown broker config name: max.conections" in config("set", "max.conections=5", code=1)
+    config("unset", "max.connections", "--node", "1")
+    config("unset", "max.connections", "storage.cache_config.max_size")
+    assert get() == {}
+
+
+@pyralog_only
+def test_kill_after_the_answer(brokers: Callable[..., Broker]) -> None:
+    """Whoever was told that a value is set finds it set after kill -9, in force and in the log of the start."""
+    broker = brokers({"logging.level": "warn"})
+    for count in (50, 60, 70):
+        with Admin(broker.port) as admin:
+            admin.set(max__connections=count, logging__level="info")
+        broker.kill()
+        broker.start()
+        with Admin(broker.port) as admin:
+            assert admin.configs()["max.connections"].value == str(count)
+    begun = "network.max_connections: 70 (was 10000)"
+    until(lambda: begun in broker.log_tail(), "the log of the start says what is in force")
