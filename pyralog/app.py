@@ -302,6 +302,7 @@ class Node:
             dispatcher.stats,
             self._work,
             services.logs.directory,
+            self._maintenance,
             self._clock,
         )
         self._http = HttpFront(self._scope, sources, host_names(listeners), config.network.handshake_timeout_ms)

@@ -61,7 +61,7 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_batch_bytes", "histogram", "Bytes of a batch appended, as it was sent."),
     Family("pyralog_write_latency_seconds", "histogram", "From a produce request to its acknowledgement."),
     Family("pyralog_write_latency_quantile_seconds", "summary", "The same over the last minute."),
-    Family("pyralog_read_latency_seconds", "histogram", "From a fetch request to its answer, waits apart."),
+    Family("pyralog_read_latency_seconds", "histogram", "From a fetch request to its answer, waits apart.", ("kind",)),
     Family("pyralog_read_latency_quantile_seconds", "summary", "The same over the last minute."),
     Family("pyralog_requests_total", "counter", "Requests, by the error of the whole.", ("api", "error")),
     Family("pyralog_request_duration_seconds", "histogram", "From a request to its answer.", ("api",)),
@@ -85,6 +85,7 @@ NATIVE: tuple[Family, ...] = (
     Family("pyralog_unopened_partitions", "gauge", "Partitions of this node whose files could not be opened."),
     Family("pyralog_under_replicated_partitions", "gauge", "Partitions led here that lack in-sync replicas."),
     Family("pyralog_under_min_isr_partitions", "gauge", "Partitions led here that refuse writes with acks=all."),
+    Family("pyralog_at_min_isr_partitions", "gauge", "Partitions led here that can spare no replica."),
     Family("pyralog_replica_lag_records", "gauge", "How far a follower is behind.", (*_TP, "follower")),
     Family("pyralog_replica_lag_seconds", "gauge", "How long a follower has been behind.", (*_TP, "follower")),
     # the cluster

@@ -13,7 +13,8 @@ def test_wheels_hold_all_stubs_and_declarations_and_nothing_else_beside_the_modu
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert setuptools["include-package-data"] is False
     named = {path for pattern in setuptools["package-data"]["pyralog"] for path in PACKAGE.glob(pattern)}
-    assert named == {*PACKAGE.rglob("*.pyi"), *PACKAGE.rglob("*.pxd"), PACKAGE / "py.typed"}
+    dashboards = (PACKAGE / "dashboards").iterdir()
+    assert named == {*PACKAGE.rglob("*.pyi"), *PACKAGE.rglob("*.pxd"), PACKAGE / "py.typed", *dashboards}
 
 
 def test_source_distributions_hold_what_the_build_reads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +67,26 @@ def committed_of(
                 for partition, one in partitions.items():
                     found.append(CommittedRow(name, each, partition, one.offset, one.commit_timestamp_ms, one.metadata))
     return found
+
+
+async def committed_rows(coordinator: GroupCoordinator, most: int, per_turn: int) -> tuple[list[CommittedRow], int]:
+    """Committed offsets of all groups, about `most` at most, and how many are left out; the loop goes on meanwhile."""
+    found: list[CommittedRow] = []
+    total = turn = 0
+    for shard in list(coordinator.shards()):
+        total += shard.offsets.count
+        for name in list(shard.offsets.groups):
+            if len(found) >= most:
+                break
+            for topic, partitions in shard.offsets.of_group(name).items():
+                found += [
+                    CommittedRow(name, topic, partition, one.offset, one.commit_timestamp_ms, one.metadata)
+                    for partition, one in partitions.items()
+                ]
+            if len(found) - turn >= per_turn:
+                turn = len(found)
+                await asyncio.sleep(0)
+    return found, max(0, total - len(found))
 
 
 def _shards(coordinator: GroupCoordinator, group: str | None) -> list[GroupShard]:

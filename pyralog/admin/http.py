@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from pyralog.admin.gate import Gate
+from pyralog.admin.scraping import Scraper
 from pyralog.runtime import TaskScope
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class HttpFront:
         self._open = 0
         self._listeners: list[socket.socket] = []
         self._complained: set[str] = set()
+        sources.scraper = Scraper(sources, lambda: (self._open, self.refused))
 
     @property
     def connections(self) -> int:
@@ -187,6 +189,8 @@ class HttpFront:
     async def close(self) -> None:
         """Finish what is being answered and close the connections."""
         self.drain()
+        if self._sources.scraper is not None:
+            self._sources.scraper.close()
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -26,6 +26,18 @@ async def index(sources: Sources, args: Args) -> Text:
     return Text(page(ROUTES, __version__).encode(), HTML)
 
 
+async def metrics(sources: Sources, args: Args) -> Text:
+    """Prometheus text: pyralog_*, process_* and the kafka_* families, as metrics.families says."""
+    assert sources.scraper is not None
+    return await sources.scraper.scrape(public=False)
+
+
+async def public_metrics(sources: Sources, args: Args) -> Text:
+    """Prometheus text: the redpanda_* family."""
+    assert sources.scraper is not None
+    return await sources.scraper.scrape(public=True)
+
+
 def page(routes: tuple[Route, ...], version: str) -> str:
     """A page without scripts and without requests to anywhere."""
     rows = []
@@ -55,6 +67,8 @@ ROUTES: tuple[Route, ...] = (
     _route("/partitions/{partition}/status", status.numbered_partition, TOPIC),
     _route("/topics/{topic}/partitions/{partition}/status", status.topic_partition),
     _route("/replication/status", status.replication),
+    _route("/metrics", metrics, media="text/plain"),
+    _route("/public_metrics", public_metrics, media="text/plain"),
     _route("/api/v1/", index, media=HTML),
     _route("/api/v1/openapi.json", openapi),
     _route("/api/v1/cluster", listing.cluster),

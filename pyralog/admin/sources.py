@@ -15,6 +15,7 @@ from pyralog.model import PartitionRegistration, TopicPartition
 from pyralog.version import __version__
 
 if TYPE_CHECKING:
+    from pyralog.admin.scraping import Scraper
     from pyralog.cluster.quorum import Quorum
     from pyralog.config.schema import Config
     from pyralog.config.view import ConfigurationView
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pyralog.coordinator.transaction.service import TransactionCoordinator
     from pyralog.net.plane import Plane
     from pyralog.replication.lifecycle import Lifecycle
+    from pyralog.replication.maintenance import Maintenance
     from pyralog.runtime import WorkPool
 
 TOPIC_RESOURCE = 2  # cluster.image.ResourceType.TOPIC
@@ -81,9 +83,11 @@ class Sources:
     stats: RequestStats
     work: WorkPool
     directory: str
+    maintenance: Maintenance
     now_ms: Callable[[], int]
     started_ms: int = field(init=False)
     draining: bool = False
+    scraper: Scraper | None = None
 
     def __post_init__(self) -> None:
         self.started_ms = self.now_ms()

@@ -11,7 +11,9 @@ from pyralog._speedups.plane.connection cimport connection_destroy, connection_k
 from pyralog._speedups.plane.gate cimport deadline_due, touch
 from pyralog._speedups.plane.partition cimport close_idle, topics_free
 from pyralog._speedups.plane.reader cimport connection_read, resume_all, run_parked
-from pyralog._speedups.plane.ring cimport clear_fd, monotonic_ns, rings_free, rings_init, take_done, wall_ms
+from pyralog._speedups.plane.ring cimport (
+    clear_fd, histogram_add, monotonic_ns, rings_free, rings_init, take_done, wall_ms,
+)
 from pyralog._speedups.plane.session cimport sessions_free
 from pyralog._speedups.plane.state cimport Connection, Engine, Job
 from pyralog._speedups.plane.sync cimport job_finished, sync_if_due
@@ -323,6 +325,10 @@ cdef void finish_cycle(Engine* e) noexcept nogil:
         finish_jobs(e)
         run_woken(e)
     send_touched(e)
+    if e.answered > 0:
+        # All of them at once: a clock for each would cost more than it tells.
+        histogram_add(&e.produce_ns, monotonic_ns() - e.now_ns, e.answered)
+        e.answered = 0
 
 
 cdef int64_t wait_ms(Engine* e) noexcept nogil:

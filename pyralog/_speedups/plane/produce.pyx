@@ -349,8 +349,7 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
     cdef int64_t start = response_begin(c, r) if head.acks != 0 else -1
     cdef int64_t slot = -1
     cdef int64_t t
-    cdef int64_t i
-    cdef int64_t n
+    cdef int64_t i, n
     cdef int32_t index
     cdef Span name
     cdef Span records
@@ -397,6 +396,7 @@ cdef int execute(Engine* e, Connection* c, Request* r) noexcept nogil:
     if first_error != 0:
         e.counters.failed_produce += 1
         count_error(e.produce_errors, first_error)
+    e.answered += slot < 0 and head.acks != 0
     return finish(e, c, r, head.acks, start, first_error != 0)
 
 

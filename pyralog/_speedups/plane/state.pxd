@@ -543,6 +543,7 @@ ctypedef struct Engine:
     Counters counters
     int64_t produce_errors[ERROR_CODES]     # requests by the first error in them, at Kafka's code + 1
     int64_t fetch_errors[ERROR_CODES]
+    int64_t answered            # produce requests of this cycle whose answer waits for nothing after it
     Histogram produce_ns
     Histogram fetch_ns
     Histogram sync_ns
