@@ -27,7 +27,7 @@ EXIT_FAILED = 1
 
 
 # Tools beside the broker, by the first word; each is imported when it is named.
-TOOLS = {"log": "pyralog.cli.log_tools:log"}
+TOOLS = {"config": "pyralog.cli.config_tools:config", "log": "pyralog.cli.log_tools:log"}
 
 
 class _Daemon(click.Command):
@@ -42,7 +42,7 @@ class _Daemon(click.Command):
 
 @click.command(
     cls=_Daemon,
-    epilog="Tools: pyralog log --help",
+    epilog="Tools: pyralog config --help, pyralog log --help",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--config", "file", metavar="FILE", help="Configuration file, YAML or JSON.")

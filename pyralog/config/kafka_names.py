@@ -64,9 +64,15 @@ def to_ours(value: Any, kafka: KafkaName) -> Any:
 
 
 def read_kafka(variables: Mapping[str, str]) -> KafkaValues:
-    """Translate KAFKA_* variables; where several synonyms of a key are set, Kafka's own order decides."""
+    """Translate KAFKA_* variables."""
+    return read_names(
+        {property_name(name): (name, text.strip()) for name, text in variables.items() if name not in JVM}
+    )
+
+
+def read_names(properties: Mapping[str, tuple[str, str]]) -> KafkaValues:
+    """Translate properties: name to (where it is given, text). Of several synonyms of a key Kafka's order decides."""
     result = KafkaValues()
-    properties = {property_name(name): (name, text.strip()) for name, text in variables.items() if name not in JVM}
     strength: dict[Path, int] = {}
     for name, (variable, text) in properties.items():
         if name in (LISTENERS, ADVERTISED) or name in STRUCTURAL:

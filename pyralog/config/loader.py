@@ -47,12 +47,24 @@ def load(
     return _Load(file, environ or {}, settings, dev).run()
 
 
+def load_bytes(data: bytes, name: str) -> Loaded:
+    """Read a file's content alone, without the environment; ConfigError as from `load`."""
+    return _Load(name, {}, (), False, content=data).run()
+
+
+def load_tree(values: Mapping[Path, Any], names: Mapping[Path, str]) -> Loaded:
+    """Check values by path as if each had been set where `names` says; ConfigError as from `load`."""
+    return _Load("", {}, (), False, content=b"", given=Overlay(values=dict(values), names=dict(names))).run()
+
+
 @dataclass(slots=True)
 class _Load:
     file: str | None
     environ: Mapping[str, str]
     settings: Sequence[str]
     dev: bool
+    content: bytes | None = None  # of the file, where it has been read already
+    given: Overlay = field(default_factory=Overlay)
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[Path, Origin] = field(default_factory=dict)
     document: Document = field(default_factory=Document)
@@ -65,6 +77,7 @@ class _Load:
             self._read_file(self.file)
         if self.dev:
             self._dev()
+        self._overlay(self.given, "env")
         self._overlay(read_environment(self.environ), "env")
         self._overlay(self._settings(), "set")
         self._underlay()
@@ -86,9 +99,11 @@ class _Load:
     # -- layers -------------------------------------------------------------------------------------------------
 
     def _read_file(self, name: str) -> None:
+        data = self.content
         try:
-            with FilePath(name).open("rb") as stream:
-                data = stream.read(MAX_FILE_BYTES + 1)
+            if data is None:
+                with FilePath(name).open("rb") as stream:
+                    data = stream.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             self.problems.append(Problem("", f"cannot be read: {error.strerror}"))
             return

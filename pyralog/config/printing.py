@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pyralog.config.effective import config_value
@@ -16,19 +16,24 @@ COMMENT_COLUMN = 56
 
 def config_text(config: Config) -> str:
     """A file that, given to --config, makes this very configuration."""
+    entries = [(key, config_value(config, key.name), _source(key, config)) for key in all_keys().values()]
+    return "\n".join(lines_of(entries)) + "\n"
+
+
+def lines_of(entries: Iterable[tuple[Key, Any, str]]) -> list[str]:
+    """Keys with their values as lines of YAML, each with a comment; they come in the order of the models."""
     lines: list[str] = []
     open_sections: tuple[str, ...] = ()
-    for key in all_keys().values():
+    for key, value, comment in entries:
         parents = key.path[:-1]
         common = 0
         while common < min(len(parents), len(open_sections)) and parents[common] == open_sections[common]:
             common += 1
         lines += ["  " * depth + f"{parents[depth]}:" for depth in range(common, len(parents))]
         open_sections = parents
-        value = config_value(config, key.name)
         text = "  " * len(parents) + f"{key.path[-1]}: {_yaml('***' if key.opt.sensitive else value, key)}"
-        lines.append(f"{text:<{COMMENT_COLUMN}} # {_source(key, config)}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"{text:<{COMMENT_COLUMN}} # {comment}")
+    return lines
 
 
 def _source(key: Key, config: Config) -> str:

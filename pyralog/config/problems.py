@@ -49,7 +49,7 @@ class ConfigError(Exception):
         self.source = source
         super().__init__(self.report())
 
-    def report(self) -> str:
+    def report(self, ending: str = "Nothing was started.") -> str:
         """The text for the terminal: a heading, a line for each problem, and what to do."""
         count = len(self.problems)
         where = self.source if self.source and any(p.place.line or not p.path for p in self.problems) else None
@@ -59,10 +59,10 @@ class ConfigError(Exception):
         for problem in self.problems:
             place = str(problem.place)
             lines.append(f"  {place:<{width}} {problem.text()}" if place else f"  {problem.text()}")
-        lines.append(f"Nothing was started. {self._advice()}")
+        lines.append(f"{ending} {self._advice()}")
         return "\n".join(lines)
 
     def _advice(self) -> str:
-        sections = {problem.path.split(".")[0] for problem in self.problems if problem.path}
-        about = f" of {sections.pop()}" if len(sections) == 1 else ""
-        return f"docs/CONFIGURATION.md lists the keys{about}."
+        sections = {problem.path.split(".")[0] for problem in self.problems if "." in problem.path}
+        about = f" {sections.pop()}" if len(sections) == 1 else ""
+        return f"`pyralog config explain{about}` lists the keys."

@@ -27,7 +27,9 @@ set the keys through the synonyms below; `PYRALOG_*` wins over them. Empty varia
 Sizes are bytes or texts such as `"64MiB"` and `"2GB"` (units of 1024 and of 1000), times are milliseconds or texts such
 as `"10ms"`, `"30s"` and `"7d"`. Only `true` and `false` are booleans. A mistake stops the start with exit code 78; all
 mistakes are listed, each with its place. `pyralog --check` only checks, `pyralog --print-config` shows every value and
-where it comes from.
+where it comes from. `pyralog config explain NAME` tells about a key under any of its names, `pyralog config lint FILE`
+checks a file on any machine, `pyralog config convert server.properties` makes one of Kafka's, and `pyralog config schema`
+prints the JSON Schema by which editors complete and check.
 
 A key marked *groups*, *transactions*, *compaction*, *cluster* or *operations* is checked and kept, and takes effect
 with the release that brings that part.
@@ -81,7 +83,9 @@ def _row(key: Key) -> str:
     meaning = key.doc + ("" if key.opt.effect == "now" else f" *{key.opt.effect}*")
     synonyms = ", ".join(f"`{kafka.name}`" for kafka in key.kafka)
     changes = CHANGES[key.opt.scope]
-    return f"| `{key.path[-1]}` | {_default(key)} | {_cell(key.range)} | {synonyms} | {changes} | {_cell(meaning)} |"
+    return (
+        f"| `{key.path[-1]}` | {default_text(key)} | {_cell(key.range)} | {synonyms} | {changes} | {_cell(meaning)} |"
+    )
 
 
 def _cell(text: str) -> str:
@@ -89,7 +93,8 @@ def _cell(text: str) -> str:
     return text.replace("2147483647", "2^31-1").replace("|", "\\|")
 
 
-def _default(key: Key) -> str:
+def default_text(key: Key) -> str:
+    """The default in words, as Markdown."""
     value = key.default
     if key.opt.default is not None:
         rule = key.opt.default
@@ -116,11 +121,12 @@ def _topics() -> Iterator[str]:
         if topic.internal:
             continue
         inherits = f"`{topic.path}`" if topic.path else f"default `{topic.default}`"
-        yield f"| `{topic.name}` | {inherits} | {_allowed(topic)} | {_effect(topic)} |"
+        yield f"| `{topic.name}` | {inherits} | {allowed_text(topic)} | {_effect(topic)} |"
     yield ""
 
 
-def _allowed(topic: TopicConfig) -> str:
+def allowed_text(topic: TopicConfig) -> str:
+    """Type and range of a topic config in words."""
     if topic.choices:
         return ", ".join(topic.choices)
     if topic.lowest is None:
