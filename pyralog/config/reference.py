@@ -28,8 +28,8 @@ Sizes are bytes or texts such as `"64MiB"` and `"2GB"` (units of 1024 and of 100
 as `"10ms"`, `"30s"` and `"7d"`. Only `true` and `false` are booleans. A mistake stops the start with exit code 78; all
 mistakes are listed, each with its place. `pyralog --check` only checks, `pyralog --print-config` shows every value and
 where it comes from. `pyralog config explain NAME` tells about a key under any of its names, `pyralog config lint FILE`
-checks a file on any machine, `pyralog config convert server.properties` makes one of Kafka's, and `pyralog config schema`
-prints the JSON Schema by which editors complete and check.
+checks a file on any machine, `pyralog config convert server.properties` makes one of Kafka's, and `pyralog config
+schema` prints the JSON Schema by which editors complete and check.
 
 A key marked *groups*, *transactions*, *compaction*, *cluster* or *operations* is checked and kept, and takes effect
 with the release that brings that part.
