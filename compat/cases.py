@@ -87,7 +87,6 @@ def arguments(client: str) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="cases to run, e.g. 'admin.*'")
     parser.add_argument("--smoke", action="store_true", help="the short selection for each CI run")
     parser.add_argument("--timeout", type=int, default=CASE_TIMEOUT_S, help="seconds a case may take")
-    parser.add_argument("--partial", action="store_true", help="the broker serves only part of Kafka (no groups yet)")
     return parser.parse_args()
 
 

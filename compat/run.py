@@ -71,13 +71,14 @@ CLIENTS = {
             "kafka_python",
             allow="allow-suite.txt",
             smoke=False,
-            # Depends on how fast ten threads join; it is about groups, which come later.
+            # Depends on how fast ten threads join.
             fails_on_kafka=("test_consumer_integration::test_group",),
         ),
         Client("aiokafka", "compat.aiokafka.run", "aiokafka"),
         Client("confluent-kafka", "compat.confluent_kafka.run", "confluent_kafka"),
         Client("kcat", "compat.kcat.run", "kcat", needs=("kcat",)),
         Client("java", "compat.java.run", "java", smoke=False, needs=("java", "javac", "mvn")),
+        Client("kafka-tools", "compat.kafka_tools.run", "kafka_tools", smoke=False, needs=("java", "javac", "mvn")),
         Client("streams", "compat.streams.run", "streams", smoke=False, needs=("java", "javac", "mvn")),
         Client("franz-go", "compat.franz_go.run", "franz_go", smoke=False, needs=("go",)),
         Client("kafkajs", "compat.kafkajs.run", "kafkajs", smoke=False, needs=("node", "npm")),
@@ -124,11 +125,10 @@ def pyralog_broker() -> Broker:
 BROKERS: Mapping[str, Callable[[], Broker]] = {"kafka": kafka_broker, "pyralog": pyralog_broker}
 
 
-def run_client(client: Client, address: str, options: argparse.Namespace, *, partial: bool) -> Run:
+def run_client(client: Client, address: str, options: argparse.Namespace) -> Run:
     """Run one client's script; a script that hangs is ended by its process id."""
     command = [sys.executable, "-m", client.module, "--bootstrap", address]
     command += ["--smoke"] if options.smoke else []
-    command += ["--partial"] if partial else []
     for pattern in options.only:
         command += ["--only", pattern]
     run = Run()
@@ -253,10 +253,7 @@ def main() -> int:
         clients = choose(options)
         brokers = {name: stack.enter_context(BROKERS[name]()) for name in names}
         for client in clients:
-            runs = {
-                name: run_client(client, broker.address, options, partial=name == "pyralog")
-                for name, broker in brokers.items()
-            }
+            runs = {name: run_client(client, broker.address, options) for name, broker in brokers.items()}
             wrong = judge(client, runs, options)
             report(client, runs, wrong, options)
             failed += len(wrong)

@@ -13,8 +13,6 @@ import types
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 
 class ExternalService:
     """A broker somebody else started: there is nothing to open, dump or stop."""
@@ -77,16 +75,3 @@ def pytest_runtest_logreport(report: Any) -> None:
             say(f"FAIL {name} {_failed[name]}")
         else:
             say(f"ok {name}")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need what the broker does not serve yet are skipped, by the list in later.txt."""
-    later = {}
-    for line in Path(os.environ.get("COMPAT_LATER", os.devnull)).read_text().splitlines():
-        name, _, reason = line.partition(" ")
-        if name and not name.startswith("#"):
-            later[name] = reason.strip(" #")
-    for item in items:
-        reason = later.get(case_name(item.nodeid))
-        if reason:
-            item.add_marker(pytest.mark.skip(reason=reason))

@@ -11,6 +11,8 @@ from kafka import TopicPartition
 from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import KafkaError, for_code
 
+import compat.kafka_python.admin_cli
+import compat.kafka_python.groups  # noqa: F401 - registers its cases
 from compat.cases import CODECS, LARGE_BYTES, Context, equal, eventually
 from compat.kafka_python.client import admin, consumer, error_name, make_topic, producer, read, suite, write
 

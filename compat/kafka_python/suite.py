@@ -65,8 +65,6 @@ def main() -> int:
             "COMPAT_RESULTS": str(results),
             "PYTHONPATH": str(ROOT),
         }
-        if options.partial:
-            env["COMPAT_LATER"] = str(HERE / "later.txt")
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", "compat.kafka_python.plugin", "-p", "no:randomly"),
             *("-p", "no:cacheprovider", "-c", str(root / "pyproject.toml"), "--rootdir", str(root)),

@@ -49,9 +49,9 @@ def _judge(image: ClusterImage, update: FeatureUpdate) -> tuple[ErrorCode, str |
         return refused, "A feature version cannot be less than 0."
     levels = SUPPORTED_FEATURES.get(update.name)
     if levels is None:
-        return refused, "Local controller does not support this feature."
+        return refused, f"Local controller {image.controller_id} does not support this feature."
     if not levels.low <= update.level <= levels.high:
-        return refused, f"Local controller only supports versions {levels.low}-{levels.high}"
+        return refused, f"Local controller {image.controller_id} only supports versions {levels.low}-{levels.high}"
     if update.level < current and update.upgrade_type == UPGRADE:
         return refused, (
             "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe "

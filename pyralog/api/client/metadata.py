@@ -92,7 +92,7 @@ async def _create_then_answer(
     topics = []
     for name, topic_id in wanted:
         if name is not None and name in errors:
-            topics.append(_no_topic(errors[name], name))
+            topics.append(_absent(errors[name], name, request, context))
         else:
             topics.append(_topic(name, topic_id, request, context))
     return _response(request, context, topics)
@@ -122,7 +122,16 @@ def _topic(name: str | None, topic_id: Uuid, request: MetadataRequest, context: 
         return _described(topic, request, context)
     if _may_not_create(name, request, context):
         return _no_topic(ErrorCode.TOPIC_AUTHORIZATION_FAILED, name)
-    return _no_topic(absent_topic(name), name)
+    return _absent(absent_topic(name), name, request, context)
+
+
+def _absent(code: ErrorCode, name: str, request: MetadataRequest, context: Context) -> MetadataResponseTopic:
+    """A topic that is not there, and what the client, which may know so, could do with it (as Kafka tells it)."""
+    answer = _no_topic(code, name)
+    answer.topic_authorized_operations = context.operations(
+        ResourceType.TOPIC, name, request.include_topic_authorized_operations
+    )
+    return answer
 
 
 def _may_not_create(name: str, request: MetadataRequest, context: Context) -> bool:

@@ -34,7 +34,7 @@ def update(image: ClusterImage, *updates: FeatureUpdate) -> tuple[dict[str, int]
         (2, 1, UP, WRONG, "without setting the upgrade type"),
         (1, 2, SAFE, WRONG, "downgrade to a newer version"),
         (1, 2, UNSAFE, WRONG, "downgrade to a newer version"),
-        (2, 3, UP, WRONG, "only supports versions 0-2"),
+        (2, 3, UP, WRONG, "Local controller -1 only supports versions 0-2"),
         (2, -1, SAFE, WRONG, "less than 0"),
         (2, 1, 0, WRONG, "upgrade type"),
         (2, 1, 9, WRONG, "upgrade type"),

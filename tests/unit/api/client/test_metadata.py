@@ -186,6 +186,11 @@ async def test_authorised_operations_only_when_asked(node: Node) -> None:
     )
     assert answer.topics[0].topic_authorized_operations == 0b1101_1111_1000
     assert answer.cluster_authorized_operations == 0b1_1111_1010_0000
+    absent = await node.ask(
+        3, 8, named("not-there", allow_auto_topic_creation=False, include_topic_authorized_operations=True)
+    )
+    assert absent.topics[0].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert absent.topics[0].topic_authorized_operations == 0b1101_1111_1000
 
 
 async def test_what_may_not_be_described_stays_hidden(new_node: Callable[..., Node]) -> None:
