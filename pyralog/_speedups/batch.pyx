@@ -12,7 +12,9 @@ cdef enum:
     SMALLEST_LENGTH = 14        # what Kafka asks of the length field before it looks at the magic byte
 
     # The record of a marker: length, attributes, timestamp and offset delta, then key (version, type), value (version,
-    # coordinator epoch), each behind its length, and no headers. All varints are of one byte.
+    # coordinator epoch), each behind its length, and no headers. All varints are of one byte until compaction gives the
+    # batch a delete horizon in the place of its base timestamp (KIP-534).
+    LONGEST_MARKER = BATCH_HEADER + 48
     RECORD_LENGTH = 16
     AT_KEY_LENGTH = BATCH_HEADER + 4
     AT_KEY = BATCH_HEADER + 5
@@ -105,14 +107,24 @@ cdef inline uint8_t zigzag(int n) noexcept nogil:
     return <uint8_t>(n * 2)
 
 
+cdef inline int64_t behind_varint(const uint8_t* p, int64_t at, int64_t end) noexcept nogil:
+    while at < end and p[at] & 0x80:
+        at += 1
+    return at + 1
+
+
 cdef int batch_marker(const uint8_t* p, const BatchInfo* info, int32_t* coordinator_epoch) noexcept nogil:
+    cdef int64_t end = min(info.size, <int64_t>LONGEST_MARKER), at
     cdef int kind
-    # Later versions of key or value may be longer, never shorter; Kafka has written none.
-    if (info.attributes & ATTR_CONTROL == 0 or info.size < MARKER_SIZE or p[AT_KEY_LENGTH] != zigzag(4)
-            or p[AT_VALUE_LENGTH] < zigzag(6) or p[AT_VALUE_LENGTH] & 0x81 or load16(p + AT_KEY) < 0):
+    if info.attributes & ATTR_CONTROL == 0 or info.count <= 0:
         return MARKER_NONE
-    kind = load16(p + AT_KEY + 2)
-    coordinator_epoch[0] = load32(p + AT_VALUE + 2)
+    at = behind_varint(p, BATCH_HEADER, end) + 1                            # length, attributes
+    at = behind_varint(p, behind_varint(p, at, end), end)                   # the deltas of timestamp and offset
+    # Later versions of key or value may be longer, never shorter; Kafka has written none.
+    if (at + 12 > end or p[at] != zigzag(4) or p[at + 5] < zigzag(6) or p[at + 5] & 0x81 or load16(p + at + 1) < 0):
+        return MARKER_NONE
+    kind = load16(p + at + 3)
+    coordinator_epoch[0] = load32(p + at + 8)
     return kind if kind == 0 or kind == 1 else MARKER_NONE
 
 

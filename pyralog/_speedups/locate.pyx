@@ -8,7 +8,7 @@ from pyralog._speedups.endian cimport load64
 from pyralog._speedups.index cimport (
     SegmentIndex, index_count, index_floor, index_floor_value, index_key, index_needs_disk, index_value,
 )
-from pyralog._speedups.logstate cimport LOG_COLD, LOG_MARKS, LOG_OK, LOG_OUT_OF_RANGE, Log, LogSlice, Segment
+from pyralog._speedups.logstate cimport LOG_BEHIND, LOG_COLD, LOG_MARKS, LOG_OK, LOG_OUT_OF_RANGE, Log, LogSlice, Segment
 from pyralog._speedups.segfile cimport active_of, need_index, segment_open
 
 cdef enum:
@@ -93,7 +93,7 @@ cdef int64_t behind_bad(const Segment* segment, int64_t position) noexcept nogil
 
 
 cdef int find_batch(Log* log, Walker* w, Segment* segment, int64_t offset, int64_t* position) noexcept nogil:
-    """Position of the batch that holds the offset (or the first after it). 0, LOG_COLD or -errno."""
+    """Position of the batch that holds the offset (or the first after it). 0, LOG_BEHIND, LOG_COLD or -errno."""
     cdef int64_t at = 0, key = -1, i
     cdef BatchInfo info
     cdef int result
@@ -121,7 +121,8 @@ cdef int find_batch(Log* log, Walker* w, Segment* segment, int64_t offset, int64
         if info.base_offset + info.last_offset_delta >= offset:
             return 0
         at += info.size
-    return -EBADMSG
+    position[0] = at
+    return LOG_BEHIND if at == segment.size else -EBADMSG
 
 
 cdef int64_t slice_jump(Log* log, Segment* segment, int64_t end_offset, int64_t limit) noexcept nogil:
@@ -183,6 +184,26 @@ cdef int64_t before_bad(const Segment* segment, int64_t offset, int64_t position
     return limit
 
 
+cdef int next_segment(Log* log, Walker* w, int64_t offset, int64_t end_offset, LogSlice* out) noexcept nogil:
+    """Compaction took what was behind the offset in its segment: the start of the next one that has a batch. 0, 1 when
+    there is none below the end, or -errno."""
+    cdef Segment* segment = out.segment
+    cdef int64_t number
+    cdef int fd
+    if segment.n_bad > 0 and before_bad(segment, offset, segment.size, 0) < 0:
+        return -EBADMSG
+    number = find_segment(log, segment.next_offset)
+    while log.segments[number].size == 0 and number + 1 < log.n_segments:
+        number += 1
+    out.segment = log.segments[number]
+    if out.segment.base_offset >= end_offset:
+        return 1
+    out.position = 0
+    fd = segment_open(log, out.segment, 0)
+    walker_init(w, log, out.segment, w.nowait)
+    return min(fd, 0)
+
+
 cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_bytes, bint at_least_one, bint blocking,
                     LogSlice* out) noexcept nogil:
     cdef Segment* segment = NULL
@@ -217,6 +238,13 @@ cdef int log_locate(Log* log, int64_t offset, int64_t end_offset, int64_t max_by
     result = 0
     if not marked:
         result = find_batch(log, &w, segment, offset, &out.position)
+    if (result == LOG_BEHIND or (marked and out.position == segment.size)) and segment != active_of(log):
+        result = next_segment(log, &w, offset, end_offset, out)
+        if result > 0:
+            return LOG_OK
+        segment = out.segment
+    if result == LOG_BEHIND:
+        result = -EBADMSG
     if result == 0:
         limit = out.position + min(max(max_bytes, 0), <int64_t>1 << 62)
         if segment.n_bad > 0:

@@ -9,6 +9,7 @@ cdef enum:
     LOG_OK = 0
     LOG_COLD = 1                # the pages of slice.segment[position, +length) are not cached: warm them, then ask again
     LOG_OUT_OF_RANGE = 2        # offset below the log start or above the log end
+    LOG_BEHIND = 3              # no batch of the segment reaches the offset (within the log's modules)
     # < 0: -errno; -EBADMSG: what lies there is no record batch (CORRUPT_MESSAGE)
     LOG_MARKS = 8
     LOG_PATH_SIZE = 4096

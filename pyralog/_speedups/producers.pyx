@@ -13,9 +13,7 @@ from libc.errno cimport EINVAL, ENOMEM
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 
-from pyralog._speedups.batch cimport (
-    ATTR_CONTROL, ATTR_TRANSACTIONAL, MARKER_NONE, BatchInfo, batch_marker,
-)
+from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, MARKER_NONE, BatchInfo, batch_marker
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.endian cimport load16, load32, load64, store16, store32, store64
 
@@ -272,12 +270,13 @@ cdef int producers_replay(ProducerTable* table, const uint8_t* data, const Batch
     if info.producer_id < 0:
         return 0
     if info.attributes & ATTR_CONTROL:
+        marker.coordinator_epoch = -1   # for one that compaction has emptied: only its epoch is left
         kind = batch_marker(data, info, &marker.coordinator_epoch)
-        if kind == MARKER_NONE:
+        if kind == MARKER_NONE and info.count != 0:
             return 0
         marker.producer_id = info.producer_id
         marker.producer_epoch = info.producer_epoch
-        marker.commit = kind == 1
+        marker.commit = kind != 0
         marker.offset = info.base_offset
         marker.timestamp = info.max_timestamp
         result = producers_end(table, &marker, now_ms, out)

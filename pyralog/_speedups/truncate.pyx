@@ -9,7 +9,7 @@ from pyralog._speedups.index cimport (
     INDEX_ENTRY, SegmentIndex, index_count, index_cut, index_floor, index_floor_value, index_value,
 )
 from pyralog._speedups.locate cimport Walker, behind_bad, find_batch, walker_init, walker_read
-from pyralog._speedups.logstate cimport LOG_FILE_MODE, LOG_PATH_SIZE, Log, Segment
+from pyralog._speedups.logstate cimport LOG_BEHIND, LOG_FILE_MODE, LOG_PATH_SIZE, Log, Segment
 from pyralog._speedups.segfile cimport (
     active_of, forget, keep_from, need_index, segment_free, segment_new, segment_open, segment_path, unmark,
 )
@@ -199,6 +199,9 @@ cdef int log_truncate(Log* log, int64_t offset) noexcept nogil:
         result = cut_at_bad(log, segment, offset)
         if result == 0:
             result = find_batch(log, &w, segment, offset, &position)
+            if result == LOG_BEHIND:    # compaction has taken what was there
+                segment.next_offset = offset
+                result = 1
             if result == 0:
                 result = walker_read(&w, position, &info)
             if result == 0:

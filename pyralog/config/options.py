@@ -17,7 +17,7 @@ DAY_MS = 86_400_000
 # controller: likewise, but only for all nodes at once, as the controller or every node must go by the same value.
 Scope = Literal["static", "cluster", "controller"]
 # now, or the later release (by its subject) whose code reads the key; until then it is checked and kept, no more.
-Effect = Literal["now", "cluster", "groups", "transactions", "compaction", "operations"]
+Effect = Literal["now", "cluster", "groups", "transactions", "operations"]
 
 
 @dataclass(frozen=True, slots=True)

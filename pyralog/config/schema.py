@@ -155,11 +155,27 @@ class CacheSection(Section):
     )
 
 
+class CleanerSection(Section):
+    """The log cleaner, which compacts topics with cleanup.policy=compact."""
+
+    enabled: Annotated[Flag, Opt(kafka=("log.cleaner.enable",))] = Field(True, description="false compacts nothing.")
+    check_interval_ms: Annotated[Millis, Opt(kafka=("log.cleaner.backoff.ms",), unit="ms", scope="cluster")] = Field(
+        15_000, ge=1, le=LONG_MAX, description="How often partitions that need compaction are looked for."
+    )
+    key_map_bytes: Annotated[Bytes, Opt(kafka=("log.cleaner.dedupe.buffer.size",), unit="bytes", scope="cluster")] = (
+        Field(128 * MIB, ge=MIB, le=2**40, description="Memory for the keys of one pass, 24 bytes each.")
+    )
+    max_bytes_per_s: Annotated[
+        Bytes, Opt(kafka=("log.cleaner.io.max.bytes.per.second",), unit="bytes", scope="cluster")
+    ] = Field(0, ge=0, le=LONG_MAX, description="Most bytes a second that compaction reads; 0 sets no limit.")
+
+
 class StorageSection(Section):
     """Logs on disk."""
 
     segment_config: SegmentSection = group(SegmentSection, "Segment files.")
     cache_config: CacheSection = group(CacheSection, "The write cache.")
+    cleaner: CleanerSection = group(CleanerSection, "The log cleaner.")
     retention_check_interval_ms: Annotated[
         Millis, Opt(kafka=("log.retention.check.interval.ms",), unit="ms", scope="cluster")
     ] = Field(300_000, ge=1, le=LONG_MAX, description="How often segments past their retention are looked for.")

@@ -113,13 +113,13 @@ class TopicDefaults(Section):
         False, description="Whether the whole segment is allocated when it is opened."
     )
     delete_retention_ms: Annotated[
-        Millis, Opt(kafka=("log.cleaner.delete.retention.ms",), unit="ms", scope="cluster", effect="compaction")
+        Millis, Opt(kafka=("log.cleaner.delete.retention.ms",), unit="ms", scope="cluster")
     ] = Field(DAY_MS, ge=0, le=LONG_MAX, description="How long a compacted topic keeps tombstones.")
-    min_cleanable_dirty_ratio: Annotated[
-        Ratio, Opt(kafka=("log.cleaner.min.cleanable.ratio",), scope="cluster", effect="compaction")
-    ] = Field(0.5, ge=0, le=1, description="Share of uncompacted log at which a compacted topic is cleaned.")
+    min_cleanable_dirty_ratio: Annotated[Ratio, Opt(kafka=("log.cleaner.min.cleanable.ratio",), scope="cluster")] = (
+        Field(0.5, ge=0, le=1, description="Share of uncompacted log at which a compacted topic is cleaned.")
+    )
     min_compaction_lag_ms: Annotated[
-        Millis, Opt(kafka=("log.cleaner.min.compaction.lag.ms",), unit="ms", scope="cluster", effect="compaction")
+        Millis, Opt(kafka=("log.cleaner.min.compaction.lag.ms",), unit="ms", scope="cluster")
     ] = Field(0, ge=0, le=LONG_MAX, description="Age below which a record is not compacted.")
     max_compaction_lag_ms: Annotated[
         Millis, Opt(kafka=("log.cleaner.max.compaction.lag.ms",), unit="ms", scope="cluster")

@@ -89,7 +89,7 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             choices=("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
         ),
         TopicConfig("compression.zstd.level", _INT, _D + "compression_zstd_level", lowest=-131072, highest=22),
-        TopicConfig("delete.retention.ms", _LONG, _D + "delete_retention_ms", lowest=0, effect="compaction"),
+        TopicConfig("delete.retention.ms", _LONG, _D + "delete_retention_ms", lowest=0),
         TopicConfig(
             "errors.deadletterqueue.group.enable",
             _BOOL,
@@ -151,9 +151,8 @@ TOPIC_CONFIGS: Mapping[str, TopicConfig] = {
             _D + "min_cleanable_dirty_ratio",
             lowest=0,
             highest=1,
-            effect="compaction",
         ),
-        TopicConfig("min.compaction.lag.ms", _LONG, _D + "min_compaction_lag_ms", lowest=0, effect="compaction"),
+        TopicConfig("min.compaction.lag.ms", _LONG, _D + "min_compaction_lag_ms", lowest=0),
         TopicConfig("min.insync.replicas", _INT, "replication.quorum.write_quorum", lowest=1),
         TopicConfig("preallocate", _BOOL, _D + "preallocate"),
         TopicConfig(

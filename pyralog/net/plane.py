@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from pyralog._speedups.plane.driver import EventKind, PartitionHandle, PlaneEngine
+from pyralog._speedups.plane.driver import EventKind, PlaneEngine
+from pyralog._speedups.plane.handle import PartitionHandle
 from pyralog._speedups.segment import PartitionLog
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
+from pyralog.net.markers import Markers
 from pyralog.net.sockaddr import parse_sockaddr
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,6 @@ FORWARD_API, FORWARD_TOPIC, FORWARD_RECORDS, FORWARD_TRANSACTION = 0, 1, 2, 3
 
 # The commonest kinds of events.
 REQUEST, DONE = EventKind.REQUEST, EventKind.DONE
-
-# Producers whose last marker is remembered, per plane (see Plane.verification).
-MAX_MARKERS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +158,7 @@ class Plane:
         self._principals: dict[str, int] = {ANONYMOUS: 0}
         self._principal_names = [ANONYMOUS]
         # Numbers of the last markers by partition and producer; those of forgotten ones are not above the last field.
-        self._marker_number = 0
-        self._markers: dict[tuple[TopicPartition, int], int] = {}
-        self._forgotten_marker = 0
+        self._markers = Markers()
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -362,6 +359,12 @@ class Plane:
         self.engine.roll(self.handle(tp), cookie)
         await future
 
+    async def swap_segments(self, tp: TopicPartition, swap: bytes) -> None:
+        """As storage.compaction packs it; INVALID_REQUEST when they have changed, KAFKA_STORAGE_ERROR for its files."""
+        cookie, future = self._wait()
+        self.engine.swap_segments(self.handle(tp), swap, cookie)
+        await future
+
     async def append(self, tp: TopicPartition, batch: bytes) -> int:
         """Append a valid record batch; its base offset once it is written (and synced, where acks wait for that)."""
         return (await self.start_append(tp, batch))[0]
@@ -399,17 +402,13 @@ class Plane:
         """
         handle = self.handle(tp)
         cookie, future = self._wait()
-        self._marker_number += 1
-        self._markers.pop((tp, producer_id), None)
-        self._markers[tp, producer_id] = self._marker_number
-        if len(self._markers) > MAX_MARKERS:
-            self._forgotten_marker = self._markers.pop(next(iter(self._markers)))
+        self._markers.issue(tp, producer_id)
         self.engine.write_marker(handle, producer_id, producer_epoch, coordinator_epoch, commit, timestamp_ms, cookie)
         return future
 
     def verification(self) -> int:
         """A guard for verify_transaction, of any producer and partition: take it before the coordinator is asked."""
-        return self._marker_number
+        return self._markers.number
 
     def verify_transaction(
         self, tp: TopicPartition, producer_id: int, epoch: int, guard: int, *, principal: str
@@ -418,7 +417,7 @@ class Plane:
 
         False when a marker of the producer was issued since the guard was taken: it may have ended that transaction.
         """
-        if self._markers.get((tp, producer_id), self._forgotten_marker) > guard:
+        if self._markers.since(tp, producer_id, guard):
             return False
         self.engine.verify_transaction(self.handle(tp), producer_id, epoch, self.principal_id(principal))
         return True

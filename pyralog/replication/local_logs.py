@@ -16,6 +16,8 @@ from pyralog.storage.log_dir import LogDir
 from pyralog.storage.names import LOG, segment_name
 from pyralog.storage.reader import TimestampOffset, first_at_or_after
 
+_ATTEMPTS = 10
+
 
 class LocalLogs:
     """The data directory of this node as the API sees it."""
@@ -43,18 +45,39 @@ class LocalLogs:
         self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int
     ) -> TimestampOffset | None:
         """The first record at or after a timestamp; `place` is where plane.locate_timestamp says to begin."""
-        replica = self._replica(tp)
+        for _ in range(_ATTEMPTS):
+            found = await self._search(tp, place, timestamp)
+            now = await self._plane.locate_timestamp(tp, timestamp)
+            # An active segment only grows. Anything else is compaction or retention between the two questions.
+            if now is None or (now[:2] == place[:2] and now[2] >= place[2] and not isinstance(found, Exception)):
+                return None if isinstance(found, Exception) else found
+            if now == place and isinstance(found, Exception):
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(found)) from found
+            place = now
+        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "the segments change faster than they are searched")
+
+    async def _search(
+        self, tp: TopicPartition, place: tuple[int, int, int], timestamp: int
+    ) -> TimestampOffset | CorruptRecordError | OSError | None:
         base, position, length = place
-        path = replica.folder / segment_name(base, LOG)
+        path = self._replica(tp).folder / segment_name(base, LOG)
         snapshot = self._plane.snapshot(tp)
         log_start = 0 if snapshot is None else snapshot.log_start
         try:
-            return await self._work.run(first_at_or_after, path, position, length, timestamp, log_start)
-        except FileNotFoundError:
-            # Retention took the segment between the two questions; what follows it is newer than what was asked for.
+            found = await self._work.run(first_at_or_after, path, position, length, timestamp, log_start)
+            if found is not None:
+                return found
+            # Only batches that compaction has emptied have such a time there.
+            for segment in await self._plane.segments(tp):
+                if segment.base_offset > base and segment.max_timestamp >= timestamp:
+                    path = path.with_name(segment_name(segment.base_offset, LOG))
+                    size = segment.size_bytes
+                    found = await self._work.run(first_at_or_after, path, 0, size, timestamp, log_start)
+                    if found is not None:
+                        return found
             return None
         except (CorruptRecordError, OSError) as error:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
+            return error
 
     def epoch_at(self, tp: TopicPartition, offset: int) -> int:
         """The leader epoch under which the record at an offset was or will be written; -1 when unknown."""

@@ -15,6 +15,7 @@ from pyralog.config.schema import StorageSection
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.net.plane import PartitionSnapshot, Plane
+from pyralog.replication.cleaner import CLEANER_DEFAULTS, CleanerSettings, LogCleaner
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.opening import PartitionStore, Replica
 from pyralog.runtime import TaskScope, WorkPool
@@ -31,15 +32,23 @@ PARTITIONS_PER_TURN = 200
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceSettings:
-    """How often segments are looked at, and how long an idle producer is remembered."""
+    """How often segments are looked at, how long an idle producer is remembered, how often is compacted."""
 
     retention_check_interval_ms: int = 300_000
     producer_id_expiration_ms: int = 86_400_000
+    clean_interval_ms: int = 15_000
+    cleaner: CleanerSettings = CLEANER_DEFAULTS
 
 
 def maintenance_settings(storage: StorageSection) -> MaintenanceSettings:
     """The part of the configuration that is ours."""
-    return MaintenanceSettings(storage.retention_check_interval_ms, storage.producer_id_expiration_ms)
+    cleaner = storage.cleaner
+    return MaintenanceSettings(
+        storage.retention_check_interval_ms,
+        storage.producer_id_expiration_ms,
+        cleaner.check_interval_ms,
+        CleanerSettings(cleaner.key_map_bytes, cleaner.max_bytes_per_s, enabled=cleaner.enabled),
+    )
 
 
 class Removals:
@@ -108,6 +117,18 @@ class Maintenance:
         self._starts_written = 0
         self._reconfigured = asyncio.Event()
         self.segments_deleted = 0
+        self.cleaner = LogCleaner(
+            settings.cleaner,
+            lifecycle,
+            plane,
+            store,
+            work,
+            scope,
+            now_ms,
+            save_points=self.checkpoint,
+            point_of=lambda tp: self._recovery_points.get(tp, 0),
+            remove_later=self._remove_files,
+        )
 
     def start(self, image: Callable[[], ClusterImage]) -> None:
         """Begin the periodic work; `image()` is the newest image."""
@@ -121,12 +142,14 @@ class Maintenance:
         self._every(
             "producers", lambda: min(EXPIRE_EVERY_MS, self._settings.producer_id_expiration_ms), self.expire_producers
         )
+        self._every("cleaner", lambda: self._settings.clean_interval_ms, self.cleaner.run)
         self._every("retry", RETRY_EVERY_MS, retry)
         self._scope.start(self._removals.run(self._work), name="removals", critical=True)
 
     def reconfigure(self, settings: MaintenanceSettings) -> None:
         """Go by other settings from now on; the waits at hand are cut or made longer accordingly."""
         self._settings = settings
+        self.cleaner.settings = settings.cleaner
         self._reconfigured.set()
         self._reconfigured = asyncio.Event()
 
@@ -162,6 +185,7 @@ class Maintenance:
 
     async def forget(self, partitions: Sequence[TopicPartition]) -> None:
         """No new partition of these names may find offsets of the old ones."""
+        self.cleaner.forget(partitions)
         gone = [tp for tp in partitions if tp in self._recovery_points or tp in self._log_starts]
         for tp in gone:
             self._recovery_points.pop(tp, None)
@@ -178,6 +202,9 @@ class Maintenance:
         """Delete retired partition folders when the delay is over."""
         for folder in folders:
             self._removals.add(delay_ms, lambda folder=folder: self._store.log_dir.remove(folder))  # type: ignore[misc]
+
+    def _remove_files(self, replica: Replica, paths: list[Path]) -> None:
+        self._removals.add(replica.settings.file_delete_delay_ms, lambda: self._store.log_dir.remove_files(paths))
 
     async def remove_due(self) -> None:
         """Delete what is due, without waiting for the loop that does it."""
@@ -266,6 +293,7 @@ class Maintenance:
     def begin(self) -> None:
         """Take over the offsets that the last run has left, for partitions that this run cannot open."""
         left = self._store.left
+        self.cleaner.begin()
         mine = {failure.wanted.tp for failure in self._lifecycle.failed.values() if not failure.wanted.create}
         self._recovery_points = {tp: offset for tp, offset in left.recovery_points.items() if tp in mine}
         self._log_starts = {tp: offset for tp, offset in left.log_starts.items() if tp in mine}

@@ -9,7 +9,7 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyralog._speedups.fileops import Files
@@ -53,11 +53,13 @@ class PartitionFolder:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """What the last run left: offsets per partition, and whether it stopped cleanly."""
+    """What the last run left: offsets per partition (`cleaned`: up to where the log cleaner came), and whether it
+    stopped cleanly."""
 
     recovery_points: Mapping[TopicPartition, int]
     log_starts: Mapping[TopicPartition, int]
     clean: bool
+    cleaned: Mapping[TopicPartition, int] = field(default_factory=dict)
 
 
 class LogDir:
@@ -69,6 +71,7 @@ class LogDir:
         self._lock_fd: int | None = None
         self._recovery_points = OffsetCheckpoint(path / names.RECOVERY_POINTS_FILE, self.files)
         self._log_starts = OffsetCheckpoint(path / names.LOG_STARTS_FILE, self.files)
+        self._cleaned = OffsetCheckpoint(path / names.CLEANED_FILE, self.files)
 
     # --- lock ---
 
@@ -111,7 +114,8 @@ class LogDir:
             self.files.unlink(os.fsencode(self.path / names.CLEAN_FILE))
             self.files.fsync_dir(os.fsencode(self.path))
         points, starts = self._read(self._recovery_points), self._read(self._log_starts)
-        return Checkpoints(points or {}, starts or {}, clean and points is not None and starts is not None)
+        usable = points is not None and starts is not None
+        return Checkpoints(points or {}, starts or {}, clean and usable, self._read(self._cleaned) or {})
 
     def _read(self, checkpoint: OffsetCheckpoint) -> dict[TopicPartition, int] | None:
         try:
@@ -125,6 +129,9 @@ class LogDir:
     def write_recovery_points(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Records below these offsets are flushed. It must be true before this is called."""
         self._recovery_points.write(offsets)
+
+    def write_cleaned(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._cleaned.write(offsets)
 
     def write_log_starts(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._log_starts.write(offsets)

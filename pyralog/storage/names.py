@@ -10,6 +10,8 @@ from pyralog.model import TopicPartition
 LOG, INDEX, TIMEINDEX, SNAPSHOT, TXNINDEX = ".log", ".index", ".timeindex", ".snapshot", ".txnindex"
 SEGMENT_SUFFIXES = (LOG, INDEX, TIMEINDEX, SNAPSHOT, TXNINDEX)
 DELETED = ".deleted"  # a segment file waiting for file.delete.delay.ms
+CLEANED = ".cleaned"  # a segment file that the log cleaner is writing
+SWAP = ".swap"  # one that is whole and is to take the place of others (swapping.py)
 TEMPORARY = ".tmp"  # written, synced, then renamed
 QUARANTINE = ".quarantine"  # bytes that could not be read; kept for the operator
 DELETE_FOLDER = "-delete"  # a partition folder about to be removed
@@ -21,12 +23,12 @@ METADATA_FILE = "partition.metadata"
 EPOCHS_FILE = "leader-epoch-checkpoint"
 RECOVERY_POINTS_FILE = "recovery-point-offset-checkpoint"
 LOG_STARTS_FILE = "log-start-offset-checkpoint"
+CLEANED_FILE = "cleaner-offset-checkpoint"
+COMPACTED_FILE = "compacted-to"  # in a partition: below that offset compaction may have made gaps
 
 _SEGMENT = re.compile(r"(\d{20})(\.log|\.index|\.timeindex|\.snapshot|\.txnindex)")
 _PARTITION = re.compile(r"([a-zA-Z0-9._-]{1,249})-(\d{1,10})")
 _RETIRED = re.compile(r".+\.[0-9a-f]{32}(-delete|-stray)")
-
-
 _MOST_OFFSET = 1 << 61  # no log gets there; recovery believes offsets up to twice as high
 
 

@@ -18,7 +18,7 @@ from pyralog._speedups.fileops import Files
 from pyralog._speedups.segment import PartitionLog
 from pyralog.errors import StorageError
 from pyralog.storage import quarantine
-from pyralog.storage.checkpoints import read_small, write_atomically
+from pyralog.storage.checkpoints import write_atomically
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.names import (
     DELETED,
@@ -31,13 +31,14 @@ from pyralog.storage.names import (
     parse_segment,
     segment_name,
 )
+from pyralog.storage.snapshots import Snapshots
+from pyralog.storage.swapping import compacted_to, recover_swaps
 
 log = logging.getLogger(__name__)
 
 _NO_LIMIT = 1 << 62  # of offsets: twice what a segment's name may say
 _NO_EPOCH_LIMIT = 0x7FFFFFFF
 _INDEX_ENTRY = 16
-_SNAPSHOTS_KEPT = 2
 _BATCH_OVERHEAD = 12  # offset and length, which the length does not count
 _BATCH_HEADER = 61
 _AT_MAGIC = 16
@@ -130,7 +131,7 @@ class _Opening:
         self.interval_bytes = config.index_interval_bytes
         self.bases: list[int] = []
         self.sizes: dict[str, int] = {}
-        self.snapshots: list[int] = []
+        self.snapshots = Snapshots(files, directory)
         self.leader_epoch = -1  # of the last batch that was looked at
 
     def run(self, recovery_point: int, log_start: int, clean: bool) -> PartitionLog:
@@ -151,16 +152,18 @@ class _Opening:
                 self._verify_closed(i)
         covered = self._load_snapshot(self.log.log_end if first is None else self._scan_start(first, recovery_point))
         if first is not None:
-            self._scan(first, recovery_point, max(recovery_point, log_start), covered)
+            gaps_below = min(compacted_to(self.files, self.directory), self.bases[-1])
+            self._scan(first, recovery_point, max(recovery_point, log_start, gaps_below), covered)
         elif covered < self.log.log_end:
             scan.replay_producers(self.log, covered, self.log.log_end, self.now_ms)
         if log_start > self.log.log_end:
             self._begin_at(log_start)
         durable = recovery_point if first is not None else self.log.log_end
         recover.finish(self.log, log_start, durable)
-        if first is not None:
-            self._drop_snapshots_above(recovery_point)
-        self._drop_old_snapshots()
+        # What one above the recovery point knows may be lost: a producer that repeats it would hear that it is there.
+        if first is not None and self.snapshots.drop_above(recovery_point):
+            self.files.fsync_dir(os.fsencode(self.directory))
+        self.snapshots.drop_old(self.log.log_end)
         if first is not None or self.report.rebuilt:
             self.log.write_indexes()
             self.log.sync()
@@ -172,6 +175,7 @@ class _Opening:
 
     def _list(self) -> None:
         self.directory.mkdir(mode=0o700, exist_ok=True)
+        recover_swaps(self.files, self.directory)
         orphans = []
         with os.scandir(self.directory) as entries:
             for entry in entries:
@@ -185,7 +189,7 @@ class _Opening:
                 if parsed.suffix == LOG:
                     self.bases.append(parsed.offset)
                 elif parsed.suffix == SNAPSHOT:
-                    self.snapshots.append(parsed.offset)
+                    self.snapshots.add(parsed.offset)
                 else:
                     orphans.append((parsed.offset, entry))
         self.bases.sort()
@@ -357,9 +361,7 @@ class _Opening:
                 self.report.quarantined.append(quarantine.keep_range(self.files, path, end, filled, size))
         while len(self.bases) - 1 > i:
             self._leave_last()
-        for offset in [offset for offset in self.snapshots if offset > next_offset]:
-            self.files.unlink(os.fsencode(self.directory / segment_name(offset, SNAPSHOT)))
-            self.snapshots.remove(offset)
+        self.snapshots.drop_above(next_offset)
         self.files.fsync_dir(os.fsencode(self.directory))
         recover.cut_file(self.log, i)
         self.sizes[segment_name(self.bases[i], LOG)] = end
@@ -390,28 +392,13 @@ class _Opening:
 
     def _load_snapshot(self, not_above: int) -> int:
         """Loads the newest good producer snapshot; the offset up to which producers are known."""
-        for offset in sorted((offset for offset in self.snapshots if offset <= not_above), reverse=True):
-            data = read_small(self.files, self.directory / segment_name(offset, SNAPSHOT))
-            if data and self.log.load_producers(data) == offset:
-                return offset
+
+        def load(data: bytes, offset: int) -> bool:
+            if self.log.load_producers(data) == offset:
+                return True
             recover.clear_producers(self.log)
-            self.report.rebuilt.append(segment_name(offset, SNAPSHOT))
-        return self.bases[0]
+            return False
 
-    def _drop_snapshots_above(self, recovery_point: int) -> None:
-        """After a crash: what a snapshot above the recovery point knows may have been lost.
-
-        A producer that repeats such a batch would be told that it is there.
-        """
-        lost = [offset for offset in self.snapshots if offset > recovery_point]
-        for offset in lost:
-            self.files.unlink(os.fsencode(self.directory / segment_name(offset, SNAPSHOT)))
-        if lost:
-            self.files.fsync_dir(os.fsencode(self.directory))
-        self.snapshots = [offset for offset in self.snapshots if offset <= recovery_point]
-
-    def _drop_old_snapshots(self) -> None:
-        """Keeps the two newest at or below the log end; one above it speaks of records that are gone."""
-        usable = sorted(offset for offset in self.snapshots if offset <= self.log.log_end)
-        for offset in set(self.snapshots) - set(usable[-_SNAPSHOTS_KEPT:]):
-            self.files.unlink(os.fsencode(self.directory / segment_name(offset, SNAPSHOT)))
+        offset, bad = self.snapshots.newest(not_above, load)
+        self.report.rebuilt += bad
+        return self.bases[0] if offset is None else offset

@@ -76,6 +76,8 @@ def _size_limit(segments: Sequence[SegmentLike], retention_bytes: int) -> _Limit
 
 def _time_limit(retention_ms: int, now_ms: int) -> _Limit:
     def may_go(segment: SegmentLike) -> bool:
+        if segment.size_bytes == 0:  # compaction has left nothing of it
+            return retention_ms >= 0
         newest = segment.max_timestamp if segment.max_timestamp >= 0 else segment.created_ms
         return retention_ms >= 0 and newest >= 0 and now_ms - newest > retention_ms
 

@@ -30,6 +30,7 @@ from pyralog.storage.recovery import open_partition
 from pyralog.wire import protocol
 from pyralog.wire.headers import frame_request, parse_request_header
 from pyralog.wire.protocol import ProtocolError, encode_request
+from tests.fuzz.compaction import compaction_seeds, open_compaction, open_swap, swap_seeds
 from tests.log_batches import make_batch
 from tests.speedups.plane_kit import (
     API_VERSIONS,
@@ -582,6 +583,8 @@ TARGETS = {
         Target("batches", batches_seeds, open_batches),
         Target("snapshot", snapshot_seeds, open_snapshot),
         Target("recovery", recovery_seeds, open_recovery),
+        Target("compaction", compaction_seeds, open_compaction),
+        Target("swap", swap_seeds, open_swap),
         Target("config", config_seeds, open_config),
     )
 }

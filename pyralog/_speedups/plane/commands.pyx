@@ -1,7 +1,7 @@
 """What Python tells the plane to do, applied at the start of a cycle; results go back as EVENT_DONE with the cookie."""
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, BatchInfo, batch_assign, batch_crc_ok, batch_parse
@@ -9,26 +9,28 @@ from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
 from pyralog._speedups.plane.commit cimport retire, roll, write_dirty
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
 from pyralog._speedups.plane.limits cimport take_limits
+from pyralog._speedups.plane.listings cimport list_producers, list_segments, locate_time
 from pyralog._speedups.plane.partition cimport (
     partition_answer, partition_attach, partition_detach, partition_enqueue, permit_set, topic_by_name, topic_obtain,
 )
 from pyralog._speedups.plane.reader cimport run_parked, serve_frame
-from pyralog._speedups.plane.ring cimport free_command, post_event, take_commands
+from pyralog._speedups.plane.ring cimport done, free_command, post_event, take_commands
 from pyralog._speedups.plane.cycle cimport LISTENER_TAG
 from pyralog._speedups.plane.transactions cimport list_aborted, txn_stabilize, verify, write_marker
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
-    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
+    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
     E_CORRUPT_MESSAGE, E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
-    EVENT_DETACHED, EVENT_DONE,
+    EVENT_DETACHED,
     Command, Connection, Engine, Partition, Settings, StaticAnswer, Topic,
 )
+from pyralog._speedups.plane.swap cimport swap_segments
 from pyralog._speedups.plane.waiters cimport NOBODY, partition_fail_waiters, partition_unused, partition_wake_all
 from pyralog._speedups.producers cimport (
-    AbortedTxn, ProducerBatch, ProducerState, batch_producer, producers_append, producers_check_epoch, producers_count, producers_expire,
-    producers_states)
-from pyralog._speedups.segment cimport BatchRef, LogConfig, LogSlice, Segment, log_locate_time, log_set_start, segment_release
+    AbortedTxn, ProducerBatch, batch_producer, producers_append, producers_check_epoch, producers_expire,
+)
+from pyralog._speedups.segment cimport BatchRef, LogConfig, Segment, log_set_start, segment_release
 
 cdef extern from "<sys/epoll.h>" nogil:
     struct epoll_data:
@@ -45,11 +47,6 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef enum:
     DETACHED_AT_ONCE = 64
     MAX_LISTENERS = 16
-
-
-cdef void done(Engine* e, const Command* command, int64_t result, const void* data, int64_t size) noexcept nogil:
-    if command.cookie != 0:
-        post_event(e, EVENT_DONE, command.partition, 0, <const uint8_t*>data, size, result, 0, command.cookie)
 
 
 # --- partitions ---
@@ -109,66 +106,6 @@ cdef void move_start(Engine* e, Command* command) noexcept nogil:
             post_event(e, EVENT_DETACHED, p, 0, <const uint8_t*>bases, n * 8, 0, 0, 0)
     txn_stabilize(p)
     done(e, command, p.log.start, NULL, 0)
-
-
-cdef void list_segments(Engine* e, Command* command) noexcept nogil:
-    """Six int64 each: base offset, next offset, size, max timestamp, its offset, creation time."""
-    cdef Partition* p = command.partition
-    cdef int64_t n = p.log.n_segments
-    cdef int64_t* out = <int64_t*>malloc(n * 48)
-    cdef int64_t i
-    cdef Segment* s
-    if out == NULL:
-        done(e, command, -E_KAFKA_STORAGE_ERROR, NULL, 0)
-        return
-    for i in range(n):
-        s = p.log.segments[i]
-        out[i * 6] = s.base_offset
-        out[i * 6 + 1] = s.next_offset
-        out[i * 6 + 2] = s.size
-        out[i * 6 + 3] = s.max_timestamp
-        out[i * 6 + 4] = s.max_timestamp_offset
-        out[i * 6 + 5] = s.created_ms
-    done(e, command, n, out, n * 48)
-    free(out)
-
-
-cdef void locate_time(Engine* e, Command* command) noexcept nogil:
-    cdef LogSlice slice
-    cdef int64_t out[3]
-    cdef int rc = log_locate_time(command.partition.log, command.a, &slice)
-    if rc < 0:
-        done(e, command, -E_KAFKA_STORAGE_ERROR, NULL, 0)
-    elif slice.length == 0:
-        done(e, command, 0, NULL, 0)
-    else:
-        out[0] = slice.segment.base_offset
-        out[1] = slice.position
-        out[2] = slice.length
-        done(e, command, 1, out, sizeof(out))
-
-
-cdef void list_producers(Engine* e, Command* command) noexcept nogil:
-    """Six int64 each: producer id, epoch, last sequence, last timestamp, coordinator epoch, start of its transaction."""
-    cdef Partition* p = command.partition
-    cdef int64_t n = producers_count(p.producers)
-    cdef ProducerState* states = <ProducerState*>malloc((n + 1) * sizeof(ProducerState))
-    cdef int64_t* out = <int64_t*>malloc((n + 1) * 48)
-    cdef int64_t i
-    if states == NULL or out == NULL:
-        done(e, command, -E_KAFKA_STORAGE_ERROR, NULL, 0)
-    else:
-        n = producers_states(p.producers, states, n)
-        for i in range(n):
-            out[i * 6] = states[i].producer_id
-            out[i * 6 + 1] = states[i].producer_epoch
-            out[i * 6 + 2] = states[i].last_sequence
-            out[i * 6 + 3] = states[i].last_timestamp
-            out[i * 6 + 4] = states[i].coordinator_epoch
-            out[i * 6 + 5] = states[i].txn_first
-        done(e, command, n, out, n * 48)
-    free(states)
-    free(out)
 
 
 cdef int coordinator_batch(Engine* e, Partition* p, BatchInfo* info) noexcept nogil:
@@ -376,6 +313,8 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
         done(e, command, producers_expire(command.partition.producers, command.a), NULL, 0)
     elif kind == CMD_ROLL:
         done(e, command, roll(e, command.partition), NULL, 0)
+    elif kind == CMD_SWAP:
+        done(e, command, -swap_segments(command.partition, command), NULL, 0)
     elif kind == CMD_STATIC:
         teach(e, command)
     elif kind == CMD_LISTEN:

@@ -3,6 +3,7 @@ from typing import Any, Final, Self
 from typing_extensions import Buffer
 
 from pyralog._speedups.fileops import Files
+from pyralog._speedups.plane.handle import PartitionHandle
 from pyralog._speedups.segment import PartitionLog
 
 class EventKind:
@@ -15,12 +16,6 @@ class EventKind:
     CLOSED: Final = 7
     CONNECTED: Final = 8
     GONE: Final = 9
-
-class PartitionHandle:
-    log: PartitionLog
-    key: Any
-    def snapshot(self) -> tuple[int, int, int, int, int, int, int, bool]: ...
-    def traffic(self) -> tuple[int, int, int, int, int, int]: ...
 
 class PlaneEngine:
     closed: bool
@@ -76,6 +71,7 @@ class PlaneEngine:
     def producers(self, handle: PartitionHandle, cookie: int) -> None: ...
     def expire_producers(self, handle: PartitionHandle, not_after_ms: int, cookie: int) -> None: ...
     def roll(self, handle: PartitionHandle, cookie: int) -> None: ...
+    def swap_segments(self, handle: PartitionHandle, data: bytes, cookie: int) -> None: ...
     def append(self, handle: PartitionHandle, batch: bytes, cookie: int) -> None: ...
     def write_marker(
         self,

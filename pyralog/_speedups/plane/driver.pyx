@@ -13,19 +13,18 @@ from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
 from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
 from pyralog._speedups.plane.gate cimport gate_releasable
+from pyralog._speedups.plane.handle cimport PartitionHandle, fill_settings
 from pyralog._speedups.plane.limits cimport fill_limits
-from pyralog._speedups.plane.partition cimport partition_free
 from pyralog._speedups.plane.reader cimport connection_feed, resume_all
 from pyralog._speedups.plane.ring cimport (
     clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work)
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
-    CMD_SETTINGS, CMD_STATIC, CMD_VERIFY,
+    CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
     ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
     Command, Connection, Engine, Event, FileChunk, Histogram, Limits, Partition, Settings)
 from pyralog._speedups.plane.transactions cimport txn_open
-from pyralog._speedups.producers cimport producers_count
 from pyralog._speedups.segment cimport LogConfig, PartitionLog
 
 MARKER = struct.Struct(">hi?")
@@ -43,46 +42,6 @@ class EventKind:
     CLOSED = 7
     CONNECTED = 8
     GONE = 9
-
-
-cdef class PartitionHandle:
-    """One partition in the plane. Its numbers may be read at any time; all else goes by commands."""
-    cdef Partition* p
-    cdef readonly PartitionLog log
-    cdef readonly object key            # what the adapter knows it by
-
-    def __dealloc__(self):
-        if self.p != NULL:
-            partition_free(self.p)
-
-    def snapshot(self):
-        """(leader epoch, log start, high watermark, last stable offset, log end, synced, size in bytes, failed)."""
-        return (self.p.leader_epoch, self.p.log.start, self.p.hw, self.p.lso, self.p.log.leo, self.p.log.synced,
-                self.p.log.size, bool(self.p.failed))
-
-    def traffic(self):
-        """(bytes in, bytes out, records in, batches in, producers, records out) since it was added."""
-        return (self.p.bytes_in, self.p.bytes_out, self.p.records_in, self.p.batches_in,
-                producers_count(self.p.producers), self.p.records_out)
-
-
-cdef void fill_settings(Settings* s, LogConfig* l, dict values):
-    s.max_message_bytes = min(values["max_message_bytes"], 0x7FFFFFFF)
-    s.append_time = values["append_time"]
-    s.timestamp_before_max_ms = values["timestamp_before_max_ms"]
-    s.timestamp_after_max_ms = values["timestamp_after_max_ms"]
-    s.compression = values["compression"]
-    s.compacted = values["compacted"]
-    s.min_insync_replicas = values["min_insync_replicas"]
-    s.flush_messages = values["flush_messages"]
-    s.flush_ms = values["flush_ms"]
-    l.segment_bytes = values["segment_bytes"]
-    l.segment_ms = values["segment_ms"]
-    l.segment_jitter_ms = values["segment_jitter_ms"]
-    l.index_interval_bytes = values["index_interval_bytes"]
-    l.segment_index_bytes = values["segment_index_bytes"]
-    l.preallocate = values["preallocate"]
-    l.use_mmap = values["use_mmap"]
 
 
 cdef void finish_all(Engine* e) noexcept nogil:
@@ -358,6 +317,10 @@ cdef class PlaneEngine:
 
     def roll(self, PartitionHandle handle not None, uint64_t cookie):
         self.push(CMD_ROLL, handle.p, 0, None, 0, 0, cookie)
+
+    def swap_segments(self, PartitionHandle handle not None, bytes data not None, uint64_t cookie):
+        """data: what storage.compaction packs for _speedups.swap."""
+        self.push(CMD_SWAP, handle.p, 0, data, 0, 0, cookie)
 
     def append(self, PartitionHandle handle not None, bytes batch not None, uint64_t cookie):
         self.push(CMD_APPEND, handle.p, 0, batch, 0, 0, cookie)

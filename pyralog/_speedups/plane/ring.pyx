@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 from pyralog._speedups.fileops cimport FileOps, iovec
 from pyralog._speedups.plane.state cimport (
     ERROR_CODES, JOB_INDEX, JOB_PATH, JOB_PREALLOCATE, JOB_SNAPSHOT, JOB_SYNC, JOB_WARM, JOB_WRITEBACK,
-    Command, Engine, Event, Histogram, Job, JobQueue, Partition, pthread_cond_t, pthread_mutex_t,
+    EVENT_DONE, Command, Engine, Event, Histogram, Job, JobQueue, Partition, pthread_cond_t, pthread_mutex_t,
 )
 
 cdef extern from "<pthread.h>" nogil:
@@ -183,6 +183,11 @@ cdef int post_event(Engine* e, int32_t kind, Partition* partition, uint64_t toke
     if first:
         signal_fd(e.news)
     return 0
+
+
+cdef void done(Engine* e, const Command* command, int64_t result, const void* data, int64_t size) noexcept nogil:
+    if command.cookie != 0:
+        post_event(e, EVENT_DONE, command.partition, 0, <const uint8_t*>data, size, result, 0, command.cookie)
 
 
 cdef Event* take_events(Engine* e) noexcept nogil:

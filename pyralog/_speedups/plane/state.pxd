@@ -345,6 +345,7 @@ cdef enum:
     CMD_MARKER = 30
     CMD_VERIFY = 31
     CMD_ABORTED = 32
+    CMD_SWAP = 33
     CMD_LIMITS = 34
 
     EVENT_REQUEST = 1           # token, bytes, a = connection, b = reason

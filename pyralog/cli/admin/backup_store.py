@@ -2,6 +2,7 @@
 
 A backup is a data directory as a crash would leave it, so that a plain copy of its `data` starts as well. It can be
 taken while the node runs, since segment files only grow: what is cut off at the end of one is found by its checksums.
+A partition whose segments compaction replaces meanwhile is copied again.
 """
 
 from __future__ import annotations
@@ -147,15 +148,15 @@ class _Copier:
                 self._file(path.name)
 
     def _settled(self, folder: Path) -> None:
-        """Copy a partition; again, when its topic was made anew meanwhile: half of each would be neither."""
+        """Copy a partition; again, when it was made anew or compacted meanwhile: half of each would be neither."""
         for _ in range(TRIES):
-            known, before = len(self.entries), _content(folder / names.METADATA_FILE)
+            known, before, logs = len(self.entries), _content(folder / names.METADATA_FILE), _logs(folder)
             self._partition(folder)
-            if _content(folder / names.METADATA_FILE) == before:
+            if _content(folder / names.METADATA_FILE) == before and not _replaced(logs, _logs(folder)):
                 return
             del self.entries[known:]
             shutil.rmtree(self.copy / folder.name, ignore_errors=True)
-        raise BackupError(f"{folder.name} is deleted and made anew all the time")
+        raise BackupError(f"{folder.name} is deleted and made anew, or compacted, all the time")
 
     def _partition(self, folder: Path) -> None:
         try:
@@ -167,7 +168,7 @@ class _Copier:
         for name in listed:
             active = bool(logs) and name.split(".")[0] >= logs[-1].split(".")[0]
             # The index of the segment being written is rebuilt: it may know of batches that are not in the copy.
-            if name.endswith((names.DELETED, names.TEMPORARY)) or (active and name.endswith(DERIVED)):
+            if name.endswith((names.DELETED, names.TEMPORARY, names.CLEANED)) or (active and name.endswith(DERIVED)):
                 continue
             self._file(f"{folder.name}/{name}")
 
@@ -221,6 +222,28 @@ class _Copier:
         if left:
             raise BackupError(f"{copy.name} became shorter while it was copied; try again")
         return crc
+
+
+def _logs(folder: Path) -> dict[str, int]:
+    """The inode of each log file and of each that compaction has made ready to replace one."""
+    with contextlib.suppress(FileNotFoundError):
+        return {entry.name: entry.inode() for entry in os.scandir(folder) if ".log" in entry.name or _swap(entry.name)}
+    return {}
+
+
+def _swap(name: str) -> bool:
+    return name.endswith(names.SWAP)
+
+
+def _replaced(before: dict[str, int], after: dict[str, int]) -> bool:
+    """Whether compaction has changed the segments in between. Retention alone only takes the first of them."""
+    left = [name for name in before if name in after and not _swap(name)]
+    gone = [name for name in before if name not in after and not name.endswith((names.DELETED, names.CLEANED))]
+    return (
+        any(_swap(name) for name in after.keys() - before.keys())
+        or any(before[name] != after[name] for name in left)
+        or any(_swap(name) or (left and name > min(left)) for name in gone)
+    )
 
 
 def _content(path: Path) -> bytes | None:

@@ -88,6 +88,39 @@ def test_a_topic_that_is_made_anew_meanwhile(data: Path, tmp_path: Path) -> None
     assert len({entry.path for entry in made.files}) == len(made.files)
 
 
+def test_a_partition_that_is_compacted_meanwhile_is_copied_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the copy has the old first segment, and no longer those that the cleaned one replaces."""
+    folder = data / "a-0"
+    for offset in (3, 5):
+        put(folder / f"{offset:020d}.log", f"old {offset}")
+    steps = [
+        lambda: put(folder / f"{0:020d}.log.swap", "cleaned"),
+        lambda: os.replace(folder / f"{0:020d}.log.swap", folder / f"{0:020d}.log"),
+        lambda: os.replace(folder / f"{3:020d}.log", folder / f"{3:020d}.log.deleted"),
+    ]
+    copy = store._Copier._file
+
+    def stepping(self: store._Copier, name: str, **options: bool) -> None:
+        copy(self, name, **options)
+        if steps and name.startswith("a-0/") and name.endswith(".log"):
+            steps.pop(0)()
+
+    monkeypatch.setattr(store._Copier, "_file", stepping)
+    made = make(data, tmp_path / "b")
+    assert steps == []
+    copied = tmp_path / "b" / made.id / store.DATA / "a-0"
+    assert {path.name[-6:-4]: path.read_text() for path in copied.glob("*.log")} == {
+        "00": "cleaned",
+        "05": "old 5",
+        "07": "active log",
+    }
+    retained = {f"{0:020d}.log": 1, f"{3:020d}.log": 2, f"{7:020d}.log": 3}
+    assert not store._replaced(retained, {f"{7:020d}.log": 3}), "retention takes the first ones"
+    assert store._replaced(retained, {f"{0:020d}.log": 1, f"{7:020d}.log": 3})
+
+
 def test_a_failed_backup_leaves_nothing(data: Path, tmp_path: Path) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

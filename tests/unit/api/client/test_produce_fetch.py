@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +110,24 @@ async def test_batches_end_in_the_topics_codec(node: Node, codec: Codec, wanted:
     assert header.codec == target
     assert (header.producer_id, header.producer_epoch, header.base_sequence, header.record_count) == (77, 3, 9, 2)
     assert read(changed[0]) == read(sent)
+
+
+@pytest.mark.parametrize(("codec", "low", "high"), [("gzip", 1, 9), ("lz4", 1, 12), ("zstd", -5, 19)])
+async def test_the_level_of_the_topic_is_that_of_its_batches(node: Node, codec: str, low: int, high: int) -> None:
+    """KIP-390: compression.gzip.level, compression.lz4.level and compression.zstd.level."""
+    rng = random.Random(7)
+    text = " ".join("".join(rng.choices("abcdefgh", k=rng.randrange(2, 9))) for _ in range(3000)).encode()
+    sent = batch(Codec.NONE, b"a", value=text)
+    sizes = []
+    for level in (low, high):
+        name = f"t{level}".replace("-", "n")
+        await make(node, name, **{"compression_type": codec, f"compression_{codec}_level": str(level)})
+        _, changed = await hand_over(node, produce((name, 0, sent)))
+        assert changed is not None
+        assert parse_header(changed[0] or b"").codec == Codec[codec.upper()]
+        assert read(changed[0]) == read(sent)
+        sizes.append(len(changed[0] or b""))
+    assert sizes[1] < 0.95 * sizes[0] < 0.95 * len(sent)
 
 
 async def test_damaged_batch_is_left_to_the_plane(node: Node) -> None:

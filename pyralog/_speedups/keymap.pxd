@@ -1,0 +1,19 @@
+# The offset map of the log cleaner: hash of a key -> the newest offset that has it.
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+
+ctypedef struct KeyEntry:
+    uint64_t low                # of SipHash-2-4-128 under a secret key
+    uint64_t high
+    int64_t offset_plus_1       # 0 = free
+
+
+cdef class KeyMap:
+    cdef KeyEntry* table
+    cdef uint64_t slots
+    cdef uint64_t k0, k1
+    cdef readonly int64_t capacity      # keys
+    cdef readonly int64_t keys
+    cdef readonly int64_t end_offset    # every batch below it, from where the map began, is in it
+    cdef KeyEntry* find(self, const uint8_t* key, int64_t size) noexcept nogil
+    cdef int put(self, const uint8_t* key, int64_t size, int64_t offset) noexcept nogil   # 0, or -1 when it is full

@@ -1,0 +1,3 @@
+from pyralog._speedups.segment import PartitionLog
+
+def swap(log: PartitionLog, data: bytes) -> bool: ...
