@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pyralog.api.client import api_versions, metadata, produce
+from pyralog.api.client import api_versions, metadata
 from pyralog.api.handler import Api
 from pyralog.wire.messages import ApiVersionsResponse
 from pyralog.wire.protocol import encode_response
@@ -27,7 +27,15 @@ _MODULES: dict[int, str] = {}
 
 
 def _later(
-    module: str, key: int, name: str, low: int, high: int, *, cacheable: bool = False, quick: bool = False
+    module: str,
+    key: int,
+    name: str,
+    low: int,
+    high: int,
+    *,
+    cacheable: bool = False,
+    quick: bool = False,
+    advertised_min: int | None = None,
 ) -> Api:
     """The row of a module that is imported when it is needed."""
     _MODULES[key] = f"pyralog.api.client.{module}"
@@ -47,14 +55,15 @@ def _later(
         found = load().quick
         return found is not None and found(forwarded, services, answered)
 
-    return Api(key, name, low, high, handle, fail, cacheable=cacheable, quick=take if quick else None)
+    quickly = take if quick else None
+    return Api(key, name, low, high, handle, fail, cacheable=cacheable, quick=quickly, advertised_min=advertised_min)
 
 
 CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
     {
         api.key: api
         for api in (
-            produce.API,
+            _later("produce", 0, "Produce", 3, 13, advertised_min=0),
             _later("fetch", 1, "Fetch", 4, 18),
             _later("list_offsets", 2, "ListOffsets", 1, 11),
             metadata.API,

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -207,3 +208,23 @@ def test_a_disk_error_is_said_in_one_line(invoke: Invoke, runs: list[Any]) -> No
 def test_usage_errors(invoke: Invoke) -> None:
     assert invoke("--frob").exit_code == 2
     assert invoke("--help").exit_code == 0
+
+
+def test_a_start_imports_nothing_for_plugins_that_nobody_has(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "pyralog.cli.daemon", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pydantic.plugin._loader" in imported  # else this test has lost its subject
+    assert not imported & {"email.message", "zipfile", "csv", "tempfile"}
+
+
+def test_what_stands_for_importlib_metadata_gives_way_to_it() -> None:
+    code = (
+        "import sys; from pyralog.cli.daemon import _Metadata as M; name = 'importlib.metadata';"
+        "sys.modules[name] = M(name); import importlib.metadata as first; assert type(first) is M;"
+        "from importlib.metadata import version; assert version('click');"
+        "assert first.entry_points(group='console_scripts'); assert first.PackageNotFoundError;"
+        "import importlib.metadata as second; assert type(second) is not M; print('ok')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("ok\n", "")
