@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,10 +100,13 @@ class Sampled:
     loops: Mapping[str, LoopFigures]
     segments_deleted: int
     disk_failed: bool
+    by_topic: dict[str, Traffic] = field(default_factory=dict)  # filled when it is first asked for
 
     def topics(self) -> dict[str, Traffic]:
         """The traffic of each topic, as far as it is hosted here."""
-        found: dict[str, Traffic] = {}
+        found = self.by_topic
+        if found:
+            return found
         for one in self.partitions:
             before = found.get(one.tp.topic)
             found[one.tp.topic] = (

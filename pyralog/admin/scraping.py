@@ -18,7 +18,7 @@ Connections = Callable[[], tuple[int, Mapping[str, int]]]
 
 
 class Scraper:
-    """Answers scrapes of one node. prometheus_client and psutil are imported by the first one."""
+    """Answers scrapes of one node. What renders them, and psutil, is imported by the first one."""
 
     def __init__(self, sources: Sources, connections: Connections) -> None:
         self._sources = sources

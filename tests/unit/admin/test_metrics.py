@@ -12,8 +12,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
-from pyralog.admin.exposition import Renderer
+from pyralog.admin.exposition import Renderer, labels_text, value_text
 from pyralog.admin.group_view import classic_assignment
 from pyralog.admin.kafka_families import EXPORTER, JMX
 from pyralog.admin.lag import Ages, batch_timestamp
@@ -81,16 +84,30 @@ def test_what_grows_is_cut_first_and_counted(caplog: pytest.LogCaptureFixture) -
     for _ in range(2):
         text = renderer._render(sampled(11), [made], own=True).decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert lines[:2] == ["narrow_total 7.0", 'wide{partition="0"} 0.0']
+    assert lines[:2] == ["narrow_total 7", 'wide{partition="0"} 0']
     assert len(lines) == 11
-    assert lines[-1] == f"pyralog_metrics_series_dropped_total {2 * (41 + 3)}.0"
+    assert lines[-1] == f"pyralog_metrics_series_dropped_total {2 * (41 + 3)}"
     assert caplog.text.count("metrics.max_series is 11") == 1
+
+
+NAMES = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
+# Its reader takes a carriage return for the end of a line, as Prometheus does not.
+VALUES = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from('"\\\n'))
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4), st.floats() | st.integers(-(2**63), 2**63))
+def test_lines_are_read_back_as_they_were_meant(labels: dict[str, str], value: float) -> None:
+    shown = labels_text(tuple(labels), tuple(labels.values()))
+    (family,) = text_string_to_metric_families(f"x{shown} {value_text(value)}\n")
+    (sample,) = family.samples
+    assert sample.labels == labels
+    assert sample.value == pytest.approx(value, nan_ok=True)
 
 
 def test_labels_are_escaped() -> None:
     odd: Any = {Family("odd", "gauge", "Odd.", ("group",)): lambda s: [("", ('a"b\\c\nd',), 1)]}
     text = Renderer()._render(sampled(10), [odd], own=False).decode()
-    assert 'odd{group="a\\"b\\\\c\\nd"} 1.0' in text
+    assert 'odd{group="a\\"b\\\\c\\nd"} 1' in text
 
 
 # --- lag in time ---
