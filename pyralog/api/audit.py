@@ -17,6 +17,7 @@ from pyralog.logfiles.audit import DENIED, OK, AuditEvent, audit, masked
 
 if TYPE_CHECKING:
     from pyralog.api.context import Context
+    from pyralog.net.plane import ConnectionInfo
 
 log = logging.getLogger(__name__)
 
@@ -221,13 +222,16 @@ class Auditor:
             return True
         if request.generation_id_or_member_epoch >= NO_MEMBER or request.member_id:
             return False
-        mark = (context.connection.id, request.group_id)
-        if mark in self._committed:
+        if self.has_told(context.connection, request.group_id):
             return False
         if len(self._committed) >= MAX_REMEMBERED:
             self._committed.clear()
-        self._committed.add(mark)
+        self._committed.add((context.connection.id, request.group_id))
         return True
+
+    def has_told(self, connection: ConnectionInfo, group_id: str) -> bool:
+        """Whether a commit of nobody for this group over this connection has been told of already."""
+        return (connection.id, group_id) in self._committed
 
     def _refused(self, operation: Operation, kind: ResourceType, name: str, context: Context) -> None:
         now = self._clock()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pyralog.api.audit import Auditor
 from pyralog.api.authorizer import (
     CLUSTER_NAME,
     NOT_ASKED,
@@ -75,6 +76,7 @@ class Services:
     transactions: TransactionCoordinator
     producer_ids: ProducerIds
     authorizer: Authorizer = field(default_factory=AllowAll)
+    auditor: Auditor = field(default_factory=Auditor)
 
 
 class Context:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pyralog.api.audit import AUDITED, Auditor
+from pyralog.api.audit import AUDITED
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
@@ -108,7 +108,6 @@ class Dispatcher:
         self._services = services
         self.plane = services.plane
         self._cache = AnswerCache()
-        self._auditor = Auditor()
         self._complaints: set[tuple[str, int, int, str]] = set()
         self.stats = DispatchStats()
 
@@ -241,7 +240,7 @@ class Dispatcher:
     def _answer(self, api: Api, request: Any, context: Context, result: Any) -> bytes | None:
         """Send what a handler returned; the encoded body when there is one."""
         if api.key in AUDITED or context.refused is not None:
-            self._auditor.answered(api.key, request, result, context)
+            self._services.auditor.answered(api.key, request, result, context)
         plane, token = self._services.plane, context.token
         self.stats.took(api.name, context.began_ns)
         if result is Done.HANDED_BACK:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from pyralog._speedups.commits import parse_commit
+from pyralog.api.audit import NO_MEMBER
 from pyralog.api.authorizer import Operation, ResourceType
 from pyralog.api.context import Context, Services
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
@@ -58,6 +59,9 @@ def quick(forwarded: Forwarded, services: Services, answered: Answered) -> bool:
     frame = forwarded.frame
     commit = parse_commit(frame, services.groups.settings.offset_metadata_max_bytes)
     if commit is None:
+        return False
+    of_nobody = commit.generation_id_or_member_epoch < NO_MEMBER and not commit.member_id
+    if of_nobody and not services.auditor.has_told(forwarded.connection, commit.group_id):
         return False
     principal, allows, image = forwarded.connection.principal, services.authorizer.allows, services.quorum.image
     if not allows(principal, Operation.READ, ResourceType.GROUP, commit.group_id):
