@@ -7,6 +7,7 @@
  *   ./loadgen ping    --conns 1 --inflight 1             ApiVersions v0 round trips
  *   ./loadgen meta    --conns 1 --inflight 1             Metadata v7 of all topics
  *   ./loadgen commit  --conns 64 --inflight 1            OffsetCommit v7 of one partition, a simple group each
+ *   ./loadgen txn     --conns 16 --batch 100            a transactional producer each: one batch a transaction
  *   ./loadgen idle    --conns 10000 --secs 5             open, one ApiVersions each, hold
  *
  * Options: --port 9092 --topic bench --parts 1 --base 0 (connection i uses partition base + i % parts) --acks 1
@@ -19,6 +20,9 @@
  *   --total BYTES  produce: end when this much is acked
  *   --warm S       seconds not counted, default 0.5
  *   --minbytes 1 --maxwait 500
+ *
+ * txn: AddPartitionsToTxn, Produce, EndTxn; a request is a transaction. CONCURRENT_TRANSACTIONS is asked again a
+ * millisecond later (the Java client waits 20) and counted as "again".
  *
  * Uses Produce v7, Fetch v11, ListOffsets v1, ApiVersions v0, Metadata v7, all of them still served by Kafka 4.x.
  * Prints one JSON line (idle prints {"mode":"idle","state":"open"} first, when every connection is up).
@@ -46,7 +50,9 @@
 #endif
 
 typedef uint8_t u8;
-enum kind { PRODUCE, FETCH, PING, COMMIT };
+enum kind { PRODUCE, FETCH, PING, COMMIT, TXN };
+enum step { ADD, WRITE, END };
+enum { CONCURRENT_TRANSACTIONS = 51, AGAIN_NS = 1000000 };
 enum { RING = 4096, MAX_INFLIGHT = 4000, MAX_SECS = 300, COALESCE = 4 << 20, READ_CHUNK = 65536 };
 
 static uint64_t ns(void)
@@ -246,11 +252,11 @@ static size_t make_batch(u8 *out, long n, long size, uint64_t stamp)
     return w.n;
 }
 
-static size_t make_produce(u8 *out, int part, uint64_t stamp)
+static size_t make_produce(u8 *out, int part, uint64_t stamp, const char *transactional_id)
 {
     W w = {out, 0};
     header(&w, 0, 7, 0);
-    wstr(&w, NULL);
+    wstr(&w, transactional_id);
     w16(&w, acks);
     w32(&w, 30000);
     w32(&w, 1);
@@ -349,6 +355,16 @@ static size_t make_fixed(u8 *out, int metadata)
 }
 
 /* ---- connections ---- */
+/* A transactional producer: its three requests are made once, and the batch patched for each transaction. */
+typedef struct {
+    enum step step;
+    u8 *reqs[3];
+    size_t lens[3];
+    size_t batch_at;           /* of the batch within its request */
+    uint32_t sequence;
+    uint64_t again_at;         /* when to ask once more; 0: an answer is awaited */
+} Txn;
+
 typedef struct {
     int fd, part, want_out;
     enum kind kind;
@@ -361,12 +377,13 @@ typedef struct {
     u8 *rb;
     size_t rn, rcap;
     uint64_t off;              /* fetch position */
+    Txn txn;
 } Conn;
 
 static Conn *all;
 static u8 **rotation; /* one request per partition with --rotate */
 static int ep, measuring, tail_mode;
-static uint64_t nreq, nbytes, nerr, nrecs, acked_bytes, t_meas, t_end;
+static uint64_t nreq, nbytes, nerr, nagain, nrecs, acked_bytes, t_meas, t_end;
 
 static int dial(void)
 {
@@ -475,6 +492,126 @@ static size_t prepare_commit(int fd, u8 *out, int connection, int part)
         snprintf(group, sizeof group, "bench-group-%04d", connection);
     }
     return make_commit(out, group, generation, member, part);
+}
+
+/* ---- transactions ---- */
+static void begin_step(Conn *c, enum step step)
+{
+    Txn *t = &c->txn;
+    t->step = step;
+    t->again_at = 0;
+    c->req = t->reqs[step];
+    c->reqlen = t->lens[step];
+    if (step == WRITE) { /* attributes, producer and CRC are right already, but for the sequence */
+        u8 *b = c->req + t->batch_at;
+        put32(b + 53, t->sequence);
+        put32(b + 17, crc32c(b + 21, r32(b + 8) + 12 - 21));
+        t->sequence = (t->sequence + batch) & 0x7fffffff;
+    }
+    send_now(c);
+}
+
+static void begin_transaction(Conn *c)
+{
+    c->ts[c->head++ % RING] = ns();
+    begin_step(c, ADD);
+}
+
+static void on_transaction(Conn *c, u8 *p, size_t n)
+{
+    Txn *t = &c->txn;
+    uint64_t now = ns();
+    u8 *q = p + 8;
+    int error = t->step == WRITE ? r16(q + 2 + r16(q) + 8) : r16(p + n - 2);
+    if (error == CONCURRENT_TRANSACTIONS) {
+        nagain += measuring;
+        t->again_at = now + AGAIN_NS;
+        return;
+    }
+    if (error)
+        failed(t->step == ADD ? "AddPartitionsToTxn" : t->step == WRITE ? "produce" : "EndTxn", error);
+    if (t->step != END && !error) {
+        begin_step(c, t->step + 1);
+        return;
+    }
+    uint64_t took = now - c->ts[c->tail++ % RING];
+    if (measuring && !error) {
+        nreq++;
+        nbytes += t->lens[WRITE];
+        nrecs += batch;
+        hist_add(took);
+    }
+    if (now < t_end && !error)
+        begin_transaction(c);
+}
+
+/* Those who have been told to come again, and whose time it is; how long until the next of them, in ns. */
+static uint64_t send_again(uint64_t now)
+{
+    uint64_t wait = 20000000;
+    for (int i = 0; i < conns; i++) {
+        uint64_t at = all[i].txn.again_at;
+        if (at && at <= now)
+            begin_step(all + i, all[i].txn.step);
+        else if (at && at - now < wait)
+            wait = at - now;
+    }
+    return wait;
+}
+
+static void prepare_transactions(Conn *c, int connection)
+{
+    char id[64];
+    u8 b[4096], *p;
+    Txn *t = &c->txn;
+    snprintf(id, sizeof id, "bench-txn-%d-%04d", (int)getpid(), connection);
+    for (int tries = 0;; tries++) {
+        W w = {b, 0};
+        header(&w, 10, 1, 7); /* FindCoordinator has the topic made */
+        wstr(&w, id);
+        w8(&w, 1);
+        ask(c->fd, b, finish(&w), sizeof b);
+        w.n = 0;
+        header(&w, 22, 0, 7); /* InitProducerId */
+        wstr(&w, id);
+        w32(&w, 60000);
+        p = ask(c->fd, b, finish(&w), sizeof b) + 4;
+        if (!r16(p))
+            break;
+        if (tries == 600) {
+            fprintf(stderr, "InitProducerId error %d\n", r16(p));
+            exit(1);
+        }
+        usleep(50000);
+    }
+    uint64_t producer = r64(p + 2);
+    int epoch = r16(p + 10);
+    for (int i = 0; i < 3; i++)
+        t->reqs[i] = calloc(1, batch * (rec + 64) + 1024);
+    W w = {t->reqs[ADD], 0};
+    header(&w, 24, 0, 7);
+    wstr(&w, id);
+    w64(&w, producer);
+    w16(&w, epoch);
+    w32(&w, 1);
+    wstr(&w, topic);
+    w32(&w, 1);
+    w32(&w, c->part);
+    t->lens[ADD] = finish(&w);
+    t->lens[WRITE] = make_produce(t->reqs[WRITE], c->part, 0, id);
+    t->batch_at = 4 + 2 + 2 + 4 + 2 + strlen("loadgen") + 2 + strlen(id) + 2 + 4 + 4 + 2 + strlen(topic) + 4 + 4 + 4;
+    W batch_w = {t->reqs[WRITE] + t->batch_at, 21};
+    w16(&batch_w, 16); /* transactional */
+    batch_w.n = 43;
+    w64(&batch_w, producer);
+    w16(&batch_w, epoch);
+    w = (W){t->reqs[END], 0};
+    header(&w, 26, 0, 7);
+    wstr(&w, id);
+    w64(&w, producer);
+    w16(&w, epoch);
+    w8(&w, 1); /* commit */
+    t->lens[END] = finish(&w);
 }
 
 static void want_out(Conn *c, int out)
@@ -646,6 +783,10 @@ static void on_fetched(Conn *c, u8 *p, size_t n, uint64_t now, uint64_t took)
 
 static void on_response(Conn *c, u8 *p, size_t n)
 {
+    if (c->kind == TXN) {
+        on_transaction(c, p, n);
+        return;
+    }
     uint64_t now = ns(), took = now - c->ts[c->tail++ % RING];
     if (c->kind == PRODUCE) {
         on_produced(c, p, took);
@@ -811,7 +952,9 @@ static void open_connection(Conn *c, int i, enum kind kind, int metadata)
     if (!c->req)
         die("malloc");
     if (kind == PRODUCE)
-        c->reqlen = make_produce(c->req, c->part, 0);
+        c->reqlen = make_produce(c->req, c->part, 0, NULL);
+    else if (kind == TXN)
+        prepare_transactions(c, i);
     else if (kind == FETCH)
         c->off = list_offset(c->fd, c->part, tail_mode || replica >= 0 ? -1 : -2);
     else if (kind == COMMIT)
@@ -828,7 +971,7 @@ static void make_rotation(void)
     rotation = calloc(parts, sizeof *rotation);
     for (int i = 0; i < parts; i++) {
         rotation[i] = malloc(batch * (rec + 64) + 512 + strlen(topic));
-        make_produce(rotation[i], base + i, 0);
+        make_produce(rotation[i], base + i, 0, NULL);
     }
 }
 
@@ -846,7 +989,7 @@ static void send_due(uint64_t t0, uint64_t now)
         Conn *c = all + scheduled % senders;
         if (tail_mode) {
             uint64_t stamp = ns();
-            c->reqlen = make_produce(c->req, c->part, stamp);
+            c->reqlen = make_produce(c->req, c->part, stamp, NULL);
             c->ts[c->head++ % RING] = stamp;
             send_now(c);
             continue;
@@ -863,6 +1006,10 @@ static int wait_events(struct epoll_event *evs, int max, uint64_t t0)
 {
     if (spin)
         return epoll_wait(ep, evs, max, 0);
+    if (all[0].kind == TXN) {
+        struct timespec z = {0, send_again(ns())};
+        return epoll_pwait2(ep, evs, max, &z, NULL);
+    }
     if (rate <= 0)
         return epoll_wait(ep, evs, max, 20);
     int n = epoll_wait(ep, evs, max, 0);
@@ -886,7 +1033,11 @@ int main(int ac, char **av)
     }
     if (!strcmp(mode, "idle"))
         return idle();
-    enum kind kind = !strcmp(mode, "produce") ? PRODUCE : !strcmp(mode, "fetch") ? FETCH : !strcmp(mode, "commit") ? COMMIT : PING;
+    enum kind kind = !strcmp(mode, "produce") ? PRODUCE
+                     : !strcmp(mode, "fetch") ? FETCH
+                     : !strcmp(mode, "commit") ? COMMIT
+                     : !strcmp(mode, "txn")    ? TXN
+                                               : PING;
     if ((tail_mode = !strcmp(mode, "tail"))) {
         conns = 2;
         if (rate <= 0)
@@ -906,6 +1057,8 @@ int main(int ac, char **av)
     for (int i = 0; i < conns; i++) {
         if (all[i].kind == FETCH)
             next_fetch(all + i);
+        else if (all[i].kind == TXN)
+            begin_transaction(all + i);
         else if (rate <= 0)
             pump(all + i);
     }
@@ -927,17 +1080,18 @@ int main(int ac, char **av)
             Conn *c = evs[i].data.ptr;
             if (evs[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
                 on_readable(c);
-            if (c->kind != FETCH && !tail_mode && (rate <= 0 || c->credit > 0 || c->sent))
+            if (c->kind != FETCH && c->kind != TXN && !tail_mode && (rate <= 0 || c->credit > 0 || c->sent))
                 pump(c);
         }
     }
     double el = (ns() - t_meas) * 1e-9, used = broker_cpu() - cpu0, mine = my_cpu() - my_cpu0;
     printf("{\"mode\":\"%s\",\"conns\":%d,\"inflight\":%d,\"req_bytes\":%zu,\"reqs\":%llu,\"req_s\":%.0f,\"MB_s\":%.1f,"
            "\"rec_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"mean_us\":%.1f,\"err\":%llu,"
-           "\"cpu_us_req\":%.2f,\"cpu_pct\":%.0f,\"client_cpu_pct\":%.0f,\"rss_kb\":%ld,\"acked_bytes\":%llu}\n",
+           "\"cpu_us_req\":%.2f,\"cpu_pct\":%.0f,\"client_cpu_pct\":%.0f,\"rss_kb\":%ld,\"acked_bytes\":%llu,\"again\":%llu}\n",
            mode, conns, inflight, all[0].reqlen, (unsigned long long)nreq, nreq / el, nbytes / el / 1e6, nrecs / el,
            hist_quantile(.5) / 1e3, hist_quantile(.99) / 1e3, hist_quantile(.999) / 1e3, hist_max / 1e3,
            hist_n ? hist_sum / hist_n / 1e3 : 0, (unsigned long long)nerr, nreq ? used * 1e6 / nreq : 0, used / el * 100,
-           mine / el * 100, broker_rss_kb(), (unsigned long long)acked_bytes);
+           mine / el * 100, broker_rss_kb(), (unsigned long long)acked_bytes,
+           (unsigned long long)nagain);
     return nerr ? 3 : 0;
 }

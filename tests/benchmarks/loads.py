@@ -144,6 +144,21 @@ LOADS = (
         (Bar("req_s", at_least=2), Bar("cpu_us_req", at_most=1 / 3)),
         shown=("p50_us", "p99_us"),
     ),
+    # Transactions of one batch of 100 records; a request is a transaction.
+    Load(
+        "txn-1",
+        "txn",
+        {"conns": 1, "batch": 100, "rec": 100},
+        (Bar("req_s", at_least=2), Bar("cpu_us_req", at_most=1 / 3)),
+        shown=("p50_us", "p99_us"),
+    ),
+    Load(
+        "txn-16",
+        "txn",
+        {"conns": 16, "batch": 100, "rec": 100},
+        (Bar("req_s", at_least=2), Bar("cpu_us_req", at_most=1 / 3)),
+        shown=("p50_us", "p99_us"),
+    ),
     Load("ping-1x1", "ping", {"conns": 1, "inflight": 1}, (Bar("p50_us", at_most=1),), shown=("p99_us", "cpu_us_req")),
 )
 
