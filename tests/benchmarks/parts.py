@@ -16,7 +16,7 @@ from tests.reference.pyralog import Pyralog
 
 MB = 1e6
 WARM_ROUNDS = 2
-KINDS: dict[str, Callable[[], Broker]] = {"kafka": lambda: _fresh("kafka"), "pyralog": lambda: _fresh("pyralog")}
+KINDS: dict[str, Callable[[], Broker]] = {"kafka": lambda: fresh("kafka"), "pyralog": lambda: fresh("pyralog")}
 ONE_BY_ONE = {"conns": 1, "inflight": 1, "batch": 1, "rec": 100, "acks": -1}
 NEIGHBOUR_P99_US = 1000  # a produce beside a computing thread or a flood
 FLOOD_TOPICS = 1000
@@ -124,7 +124,7 @@ def idle_memory(session: Session) -> None:
     """Bytes that an idle connection costs: of a fresh process, as memory freed by earlier loads would hide it."""
     samples: dict[str, list[float]] = {}
     for name in session.brokers:
-        with _fresh(name) as broker:
+        with fresh(name) as broker:
             loadgen.run(broker, "idle", conns=100, secs=0.2)
             figures = loadgen.run(broker, "idle", conns=MANY_CONNECTIONS, secs=1)
             samples[name] = [figures["bytes_per_conn"] / 1000]
@@ -132,7 +132,8 @@ def idle_memory(session: Session) -> None:
     session.add("idle", f"memory, {MANY_CONNECTIONS:,} conns", "kB/conn", samples, bar=bar, relative=False, gate=False)
 
 
-def _fresh(name: str, **settings: object) -> Broker:
+def fresh(name: str, **settings: object) -> Broker:
+    """A new broker of this kind, not started."""
     return Pyralog(settings={**PYRALOG, **settings}) if name == "pyralog" else Kafka(settings={**KAFKA, **settings})
 
 
@@ -202,7 +203,8 @@ def _sync_rows(session: Session, figures: dict[str, list[loadgen.Figures]]) -> N
     session.add("sync, 64x5", "group / one per request", "", gain("single"), bar=Bar("", at_least=5), relative=False)
 
 
-def _neighbour_rows(session: Session, load: str, figures: dict[str, list[loadgen.Figures]]) -> None:
+def neighbour_rows(session: Session, load: str, figures: dict[str, list[loadgen.Figures]]) -> None:
+    """A produce load beside something else."""
     session.add(load, "p50", "us", samples_of(figures, "p50_us"), relative=False)
     bar = Bar("", at_most=NEIGHBOUR_P99_US)
     session.add(load, "p99", "us", samples_of(figures, "p99_us"), bar=bar, relative=False)
@@ -214,7 +216,7 @@ def flood(session: Session) -> None:
     """Produce beside one connection that asks for the metadata of a thousand topics without a pause."""
     figures: dict[str, list[loadgen.Figures]] = {}
     for name in session.brokers:
-        with _fresh(name) as broker:
+        with fresh(name) as broker:
             clients.create_topics(broker, [f"flood-{number}" for number in range(FLOOD_TOPICS)])
             loadgen.run(broker, "meta", secs=session.options.warm_secs)
             asked = loadgen.run(broker, "meta", secs=1)
@@ -223,7 +225,7 @@ def flood(session: Session) -> None:
                 for _ in range(session.options.repetitions):
                     run = loadgen.run(broker, "produce", topic="flood-0", secs=session.options.secs, **ONE_BY_ONE)
                     figures.setdefault(name, []).append(run)
-    _neighbour_rows(session, "beside metadata flood", figures)
+    neighbour_rows(session, "beside metadata flood", figures)
 
 
 def compute(session: Session) -> None:
@@ -233,4 +235,4 @@ def compute(session: Session) -> None:
         clients.create_topic(broker, "bench")
         for _ in range(session.options.repetitions):
             figures.append(loadgen.run(broker, "produce", topic="bench", secs=session.options.secs, **ONE_BY_ONE))
-    _neighbour_rows(session, "beside computing thread", {"pyralog": figures})
+    neighbour_rows(session, "beside computing thread", {"pyralog": figures})

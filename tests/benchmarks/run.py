@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.benchmarks import curves, loadgen, parts, report
+from tests.benchmarks import curves, groups, loadgen, parts, report
 from tests.benchmarks.loads import LOADS
 from tests.benchmarks.session import Options, Session, machine_busy
 from tests.reference import kafka
@@ -33,6 +33,8 @@ PARTS: dict[str, tuple[Callable[[Session], None], bool, bool]] = {
     "idle-memory": (parts.idle_memory, False, False),
     "flood": (parts.flood, False, False),
     "compute": (parts.compute, False, True),
+    "rebalances": (groups.rebalances, False, False),
+    "storm": (groups.storm, False, False),
     "partitions": (curves.partitions, False, True),
     "connections": (curves.connections, False, True),
     "recovery": (curves.recovery, False, True),
@@ -52,6 +54,7 @@ def options_of(args: argparse.Namespace) -> Options:
             curve_points=(1, 100, 1000),
             start_repetitions=1,
             idle_secs=3.0,
+            group_members=200,
             only=options.only,
         )
     options.secs = args.secs or options.secs

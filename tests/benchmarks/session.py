@@ -28,6 +28,7 @@ class Options:
     curve_points: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
     start_repetitions: int = 3
     idle_secs: float = 8.0
+    group_members: int = 1000
     only: tuple[str, ...] = ()
 
 

@@ -1,0 +1,81 @@
+"""Groups of many members, and what a storm of them joining does to producers."""
+
+from __future__ import annotations
+
+import threading
+from typing import Self
+
+from tests.benchmarks import clients, group_members, loadgen, parts
+from tests.benchmarks.loads import Bar
+from tests.benchmarks.session import Session
+from tests.reference.process import Broker
+
+BATCH_SHARE = 10  # a rolling restart takes this many steps
+WARM_MEMBERS = 100
+HALF = Bar("", at_most=1 / 2)
+STORM_TOPIC = "bench-storm"
+NAMES = {"classic": "classic", "consumer": "KIP-848"}
+
+
+def rebalances(session: Session) -> None:
+    """From start to stable, and one rolling restart, in both protocols: each broker on its own, after a small group."""
+    count = session.options.group_members
+    times: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for name in session.brokers:
+        with parts.fresh(name, **SETTINGS[name]) as broker:
+            group_members.prepare(broker, count)
+            for protocol in NAMES:
+                for round_ in range(2):
+                    warm = f"warm-{round_}"
+                    group_members.run_measure(broker, protocol, WARM_MEMBERS, WARM_MEMBERS // 2, name=warm, idle_s=0)
+                session.say(f"{count} members, {protocol}, {name}")
+                found = group_members.run_measure(broker, protocol, count, max(1, count // BATCH_SHARE), idle_s=0)
+                session.raw.setdefault("groups", {})[f"{protocol} {name}"] = found
+                for metric, value in found.items():
+                    times.setdefault((protocol, metric), {})[name] = [value]
+    for protocol, told in NAMES.items():
+        load = f"{count:,} members, {told}"
+        for metric, label in (("start", "start to stable"), ("rolling", "rolling restart")):
+            session.add(load, label, "s", times[protocol, f"{metric}_s"], bar=HALF)
+            session.add(load, f"{label}, CPU", "s", times[protocol, f"{metric}_cpu_s"])
+
+
+class Storm:
+    """Groups of many members that form one after the other, for as long as the block lasts."""
+
+    def __init__(self, broker: Broker, count: int) -> None:
+        self.rounds = 0
+        self._broker, self._count = broker, count
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="storm")
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            group_members.run_start(self._broker, "classic", self._count, f"storm-{self.rounds}")
+            self.rounds += 1
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def storm(session: Session) -> None:
+    """Produce, one request in flight, while a group of many members forms again and again."""
+    figures: dict[str, list[loadgen.Figures]] = {}
+    for name in session.brokers:
+        with parts.fresh(name, **SETTINGS[name]) as broker:
+            group_members.prepare(broker, 1)
+            clients.create_topic(broker, STORM_TOPIC)
+            flags = {"topic": STORM_TOPIC, "secs": session.options.secs, **parts.ONE_BY_ONE}
+            loadgen.run(broker, "produce", **flags)
+            with Storm(broker, session.options.group_members) as joining:
+                figures[name] = [loadgen.run(broker, "produce", **flags) for _ in range(session.options.repetitions)]
+            session.say(f"{name}: {joining.rounds} groups formed")
+    parts.neighbour_rows(session, "beside join storm", figures)
+
+
+SETTINGS: dict[str, dict[str, object]] = {"kafka": {"group.consumer.max.size": 2000}, "pyralog": {}}
