@@ -18,7 +18,7 @@ from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.waiting import Answered, Load
 from pyralog.errors import CorruptRecordError, ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
-from pyralog.runtime import Pending
+from pyralog.runtime import BulkLoad, Pending
 from pyralog.wire.protocol import ProtocolError
 
 if TYPE_CHECKING:
@@ -247,19 +247,20 @@ class CoordinatorRuntime(Generic[M]):
 
     async def _load_wanted(self) -> None:
         try:
-            while self._wanted and not self._stopping:
-                partition = self._wanted.popleft()
-                slot = self._slots.get(partition)
-                if slot is not None and slot.shard is None:
-                    await self._load(partition, slot)
+            with BulkLoad() as bulk:
+                while self._wanted and not self._stopping:
+                    partition = self._wanted.popleft()
+                    slot = self._slots.get(partition)
+                    if slot is not None and slot.shard is None:
+                        await self._load(partition, slot, bulk)
         finally:
             self._loaders -= 1
 
-    async def _load(self, partition: int, slot: _Slot) -> None:
+    async def _load(self, partition: int, slot: _Slot, bulk: BulkLoad) -> None:
         image = self._current()
         machine = self._make(partition, image)
         try:
-            end = await self._rebuild(TopicPartition(self.topic, partition), machine)
+            end = await self._rebuild(TopicPartition(self.topic, partition), machine, bulk)
         except (CorruptRecordError, ProtocolError, StorageError, OSError, KafkaError) as error:
             if self._slots.get(partition) is slot:
                 self._failed_to_load(partition, slot, error)
@@ -267,7 +268,7 @@ class CoordinatorRuntime(Generic[M]):
         if self._slots.get(partition) is slot and not self._stopping:
             self._activate(partition, slot, machine, end)
 
-    async def _rebuild(self, tp: TopicPartition, machine: M) -> int:
+    async def _rebuild(self, tp: TopicPartition, machine: M, bulk: BulkLoad) -> int:
         """Replay the log of a partition into a new machine; where the log ends."""
         ports = self._ports
         began = ports.clock()
@@ -285,6 +286,7 @@ class CoordinatorRuntime(Generic[M]):
                     raise
         last.next_offset = max(last.next_offset, segments[-1].next_offset if segments else 0)
         count = await ports.work.run(_apply, last, machine, self._types)
+        bulk.made(count)
         log.info("%s-%d: %d records loaded in %d ms", *tp, count, ports.clock() - began)
         return last.next_offset
 

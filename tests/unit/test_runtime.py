@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from pyralog import runtime
-from pyralog.runtime import RESOLUTION_NS, SteadyClock, TaskScope, WorkPool
+from pyralog.runtime import FREEZE_FROM, RESOLUTION_NS, BulkLoad, SteadyClock, TaskScope, WorkPool
 
 
 async def test_a_scope_ends_its_tasks_when_it_is_closed() -> None:
@@ -113,6 +115,48 @@ def test_run_uses_uvloop() -> None:
         return isinstance(asyncio.get_running_loop(), uvloop.Loop)
 
     assert runtime.run(main())
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """The cycle collector as it was."""
+    enabled = gc.isenabled()
+    yield
+    gc.unfreeze()
+    (gc.enable if enabled else gc.disable)()
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize(("objects", "frozen"), [(FREEZE_FROM - 1, False), (FREEZE_FROM, True)])
+def test_a_bulk_load_is_not_collected_and_a_large_one_put_aside(objects: int, frozen: bool) -> None:
+    gc.enable()
+    before = gc.get_freeze_count()
+    with BulkLoad() as bulk:
+        assert not gc.isenabled()
+        bulk.made(1)
+        bulk.made(objects - 1)
+    assert gc.isenabled()
+    assert (gc.get_freeze_count() > before) == frozen
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("first_ends_first", [False, True])
+def test_bulk_loads_may_overlap(first_ends_first: bool) -> None:
+    gc.enable()
+    loads = [BulkLoad(), BulkLoad()]
+    for one in loads:
+        one.__enter__()
+    for one in loads if first_ends_first else loads[::-1]:
+        one.__exit__(None, None, None)
+    assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_collector_that_was_off_stays_off() -> None:
+    gc.disable()
+    with BulkLoad():
+        assert not gc.isenabled()
+    assert not gc.isenabled()
 
 
 class _Hands:
