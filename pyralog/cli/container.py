@@ -218,11 +218,11 @@ def await_ready(broker: subprocess.Popen[bytes], address: str, timeout_s: float 
 
 
 def is_ready(address: str) -> bool:
-    """Whether /health says that it is well now; it listens once clients may come."""
+    """Whether it says that clients are let in."""
     try:
         connection = http.client.HTTPConnection(address, timeout=5)
         try:
-            connection.request("GET", "/health")
+            connection.request("GET", "/health/ready")
             return connection.getresponse().status == http.client.OK
         finally:
             connection.close()

@@ -74,6 +74,12 @@ def test_a_command_that_does_not_exist_is_said_in_one_line(folder: Path) -> None
     assert (found.returncode, found.stdout, found.stderr) == (127, "", "pyralog: bashh: No such file or directory\n")
 
 
+def test_it_knows_the_tools_that_pyralog_has() -> None:
+    from pyralog.cli.daemon import TOOLS
+
+    assert set(container.TOOLS) == set(TOOLS)
+
+
 # --- the data folder ---
 
 

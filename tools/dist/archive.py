@@ -50,7 +50,7 @@ def packed(tree: Path) -> bytes:
     """The tree as a compressed tar archive; the same tree gives the same bytes."""
     buffer = io.BytesIO()
     with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0) as stream,
+        gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):
         for path in sorted(tree.rglob("*")):

@@ -13,10 +13,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from tools.dist.wheels import ROOT
+from tools.dist.wheels import ROOT, commit_time
 from tools.dist.zig import MACHINE
 
 # Parts of the standard library that no server needs.
@@ -58,13 +57,11 @@ def build(python_tree: Path, wheel: Path, out: Path) -> None:
         target = out / "share" / "doc" / "pyralog" / text
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / text, target)
-    for page in man_pages():
-        target = out / "share" / "man" / f"man{page.suffix[1:]}" / page.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(page, target)
     # Not checked against the sources: they never change, and unpacking need not keep their times.
     compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(library)]
     subprocess.run([str(out / "bin" / name), "-I", *compile_all], check=True)
+    man = [str(out / "bin" / "pyralog-admin"), "generate", "man", str(out / "share" / "man")]
+    subprocess.run(man, env={**os.environ, "SOURCE_DATE_EPOCH": commit_time()}, check=True, stdout=subprocess.DEVNULL)
 
 
 def interpreter_of(tree: Path) -> Path:
@@ -100,12 +97,6 @@ def write_commands(out: Path, python: str) -> None:
         command = out / "bin" / name
         command.write_text(LAUNCHER.format(name=name, python=python))
         command.chmod(0o755)
-
-
-def man_pages() -> Iterator[Path]:
-    """The manual pages, where the repository has some."""
-    for folder in ("packaging/man", "docs/man", "man"):
-        yield from sorted((ROOT / folder).glob("*.[1-8]"))
 
 
 def size_of(folder: Path) -> int:

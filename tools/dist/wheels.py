@@ -22,6 +22,7 @@ from pathlib import Path
 from tools.dist.zig import MACHINE, MANYLINUX, extension_environment
 
 ROOT = Path(__file__).parents[2]
+SDIST = "pyralog-[0-9]*.tar.gz"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
@@ -70,7 +71,7 @@ def works(python: str) -> bool:
 def build_sdist(out: Path) -> Path:
     """The source distribution; no extension is made for it."""
     command = [sys.executable, "-m", "build", "--sdist", "--outdir", str(out), str(ROOT)]
-    return _made(command, out, "*.tar.gz", {"PYRALOG_EXT": "none", "SOURCE_DATE_EPOCH": commit_time()})
+    return _made(command, out, SDIST, {"PYRALOG_EXT": "none", "SOURCE_DATE_EPOCH": commit_time()})
 
 
 def build_wheel(python: str, source: Path, out: Path, folder: Path) -> Path:
@@ -112,7 +113,7 @@ def commit_time() -> str:
 def _made(command: list[str], folder: Path, pattern: str, environment: Mapping[str, str]) -> Path:
     """Run a command that makes one file in a folder."""
     print("+", " ".join(command), flush=True)
-    for old in folder.glob(pattern) if folder.exists() and pattern == "*.tar.gz" else ():
+    for old in folder.glob(SDIST) if pattern == SDIST else ():
         old.unlink()
     before = set(folder.glob(pattern)) if folder.exists() else set()
     subprocess.run(command, env={**os.environ, **environment}, check=True)
