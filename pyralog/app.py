@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pyralog import settings
-from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.admin.http import HttpFront
 from pyralog.admin.sources import Sources
 from pyralog.api.context import ApiSettings, Services
@@ -28,7 +27,6 @@ from pyralog.cluster.raft_storage import MetadataCorrupt, MetadataLog
 from pyralog.cluster.requests import RegisterBroker
 from pyralog.cluster.voter import SingleVoter
 from pyralog.config.endpoints import LOOPBACK, Address, Listener
-from pyralog.config.host import fit_connections
 from pyralog.config.live import LiveConfiguration
 from pyralog.config.rules import Rules
 from pyralog.config.schema import Config
@@ -42,6 +40,7 @@ from pyralog.net.advertised import AdvertisedAddress, container_gateway, registe
 from pyralog.net.listeners import bind_listeners, host_names
 from pyralog.net.notify import PlaneHeart, Supervision
 from pyralog.net.plane import Plane
+from pyralog.reloading import Read, Reloading
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
 from pyralog.replication.maintenance import Maintenance, maintenance_settings
@@ -58,17 +57,19 @@ EXIT_FAILED = 1
 # What a stop waits for requests that are being answered.
 DRAIN_MS = 5_000
 BACKLOG = 1024
-PRODUCE, FETCH = 0, 1
 
 
-def run(config: Config) -> int:
-    """Run a node until SIGTERM or SIGINT; its exit code. OSError and StorageError are the caller's to explain."""
+def run(config: Config, read: Read | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; its exit code. OSError and StorageError are the caller's to explain.
+
+    `read` reads the configuration again, on SIGHUP.
+    """
     log_dir = LogDir(Path(config.node.data_dir))
     try:
         log_dir.lock()
         node = Node(config, log_dir)
         settings.logging_follows(node.live)
-        return run_loop(node.run())
+        return run_loop(node.run(read))
     except (LogDirInUseError, IdentityError, MetadataCorrupt) as error:
         sys.stderr.write(f"pyralog: {error}\n")
         return EXIT_FAILED
@@ -119,6 +120,8 @@ class Node:
         self._lifecycle: Lifecycle | None = None
         self._maintenance: Maintenance | None = None
         self._http: HttpFront | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._reloading: Reloading | None = None
         self._coordinators: wiring.Coordinators | None = None
         self._quorum_started = False
 
@@ -132,14 +135,22 @@ class Node:
         """Where clients are served, with the ports that were really got."""
         return [listener for _, listener in self._bound]
 
-    async def run(self) -> int:
-        """Be the only node of a process: serve until SIGTERM or SIGINT, and say on stdout when clients may come."""
+    async def run(self, read: Read | None = None) -> int:
+        """Be the only node of a process: serve until SIGTERM or SIGINT, and say on stdout when clients may come.
+
+        SIGHUP has the configuration read again, by `read`; without that it ends the node as well.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_requested, stop, number)
         self.supervision = Supervision(os.environ)
         self.supervision.begin(self._progress)
+        if read is None:
+            loop.add_signal_handler(signal.SIGHUP, self._stop_requested, stop, signal.SIGHUP)
+        else:
+            self._reloading = Reloading(self.live, read, lambda: self._quorum.image, self._refresh, self.supervision)
+            loop.add_signal_handler(signal.SIGHUP, self._reloading.request)
         try:
             return await self.serve(stop, self._say_ready)
         finally:
@@ -173,7 +184,16 @@ class Node:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
         assert self._plane is not None
+        if self._reloading is not None:
+            self._reloading.start(self._scope, self._work)
         self.supervision.ready(PlaneHeart(self._plane.engine), line)
+
+    async def _refresh(self, image: ClusterImage) -> None:
+        """The configuration was read again: what it has changed for topics, and in answers that were kept."""
+        assert self._lifecycle is not None
+        await self._lifecycle.refresh(image)
+        if self._dispatcher is not None:
+            self._dispatcher.forget_answers()
 
     def _progress(self) -> str:
         done, of = (0, 0) if self._lifecycle is None else self._lifecycle.recovered
@@ -192,7 +212,7 @@ class Node:
             self._admin_bound = bind_listeners((Listener("HTTP", network.admin_address),))
         image = await self._join()
         self._config = self.live.begin(image)
-        plane = self._plane = self._build_plane()
+        plane = self._plane = settings.build_plane(self._log_dir.files, self._config, self.live)
         lifecycle = self._lifecycle = self._build_lifecycle(plane)
         plane.attach(asyncio.get_running_loop())
         plane.start(self.start_thread)
@@ -237,17 +257,6 @@ class Node:
         )
         return self._quorum.image
 
-    def _build_plane(self) -> Plane:
-        engine = PlaneEngine(
-            self._log_dir.files,
-            produce_max_version=CLIENT_APIS[PRODUCE].max_version,
-            fetch_max_version=CLIENT_APIS[FETCH].max_version,
-            **settings.plane_limits(fit_connections(self._config)[0]),
-        )
-        plane = Plane(engine)
-        settings.plane_follows(self.live, plane)
-        return plane
-
     def _build_lifecycle(self, plane: Plane) -> Lifecycle:
         store = PartitionStore(self._log_dir, self._clock)
         lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, self._clock)
@@ -288,7 +297,7 @@ class Node:
             transactions=coordinators.transactions,
             producer_ids=producer_ids,
         )
-        dispatcher = Dispatcher(CLIENT_APIS, services)
+        dispatcher = self._dispatcher = Dispatcher(CLIENT_APIS, services)
         plane.events.request = dispatcher.dispatch
         install_answers(plane, CLIENT_APIS)
         sources = Sources(
@@ -306,7 +315,7 @@ class Node:
             self._clock,
         )
         self._http = HttpFront(self._scope, sources, host_names(listeners), config.network.handshake_timeout_ms)
-        settings.http_follows(self.live, self._http)
+        settings.http_follows(self.live, self._http, sources)
         for sock, _ in self._admin_bound:
             self._http.listen(sock)
         plane.events.handover = self._http.adopt

@@ -6,22 +6,27 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from pyralog._speedups.plane.driver import PlaneEngine
+from pyralog.api.registry import CLIENT_APIS
 from pyralog.cluster.controller import Controller, ControllerSettings
 from pyralog.config.host import fit_connections
 from pyralog.config.logspec import log_filters
+from pyralog.config.schema import Config
 from pyralog.logfiles import levels
+from pyralog.net.plane import Plane
 from pyralog.replication.maintenance import Maintenance, maintenance_settings
 
 if TYPE_CHECKING:
+    from pyralog._speedups.fileops import Files
     from pyralog.admin.http import HttpFront
+    from pyralog.admin.sources import Sources
     from pyralog.api.context import ApiSettings
     from pyralog.config.live import LiveConfiguration
-    from pyralog.config.schema import Config
     from pyralog.coordinator.wiring import Coordinators
-    from pyralog.net.plane import Plane
 
 log = logging.getLogger(__name__)
 
+PRODUCE, FETCH = 0, 1
 CONTROLLER = ("topics.num_partitions", "topics.allow_delete", "replication.quorum.replication_factor")
 PLANE = ("network", "storage.segment_config", "storage.cache_config")
 
@@ -62,6 +67,19 @@ def controller_follows(live: LiveConfiguration, controller: Controller) -> None:
     live.follow(CONTROLLER, take)
 
 
+def build_plane(files: Files, config: Config, live: LiveConfiguration) -> Plane:
+    """The data plane, which goes by new limits from the next cycle on."""
+    engine = PlaneEngine(
+        files,
+        produce_max_version=CLIENT_APIS[PRODUCE].max_version,
+        fetch_max_version=CLIENT_APIS[FETCH].max_version,
+        **plane_limits(fit_connections(config)[0]),
+    )
+    plane = Plane(engine)
+    plane_follows(live, plane)
+    return plane
+
+
 def plane_follows(live: LiveConfiguration, plane: Plane) -> None:
     """The next cycle goes by the new limits."""
 
@@ -79,13 +97,14 @@ def maintenance_follows(live: LiveConfiguration, maintenance: Maintenance) -> No
     live.follow(("storage",), lambda config: maintenance.reconfigure(maintenance_settings(config.storage)))
 
 
-def http_follows(live: LiveConfiguration, front: HttpFront) -> None:
-    """Connections to come get the new time."""
+def http_follows(live: LiveConfiguration, front: HttpFront, sources: Sources) -> None:
+    """What is shown, and the time that connections to come have."""
 
     def take(config: Config) -> None:
         front.timeout_ms = config.network.handshake_timeout_ms
+        sources.config = config
 
-    live.follow(("network.handshake_timeout_ms",), take)
+    live.follow(tuple(Config.model_fields), take)
 
 
 def logging_follows(live: LiveConfiguration) -> None:

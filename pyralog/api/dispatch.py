@@ -75,6 +75,10 @@ class AnswerCache:
         self._bytes = 0
         self._answers: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
+    def clear(self) -> None:
+        """Forget everything: answers depend on this node's configuration too."""
+        self._image = None
+
     def get(self, image: ClusterImage, key: tuple[object, ...]) -> bytes | None:
         """The body for this key under this image, or None."""
         if image is not self._image:
@@ -110,6 +114,10 @@ class Dispatcher:
         self._cache = AnswerCache()
         self._complaints: set[tuple[str, int, int, str]] = set()
         self.stats = DispatchStats()
+
+    def forget_answers(self) -> None:
+        """The configuration of this node has changed."""
+        self._cache.clear()
 
     def dispatch(self, forwarded: Forwarded) -> None:
         """Handle one request; its answer leaves by plane.reply, at once or when what it waits for has happened."""

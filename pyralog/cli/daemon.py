@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import functools
 import gc
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +20,7 @@ import click
 from pyralog.version import __version__
 
 if TYPE_CHECKING:
+    from pyralog.config.loader import Loaded
     from pyralog.config.schema import Config
     from pyralog.logfiles.setup import Logging
 
@@ -77,7 +80,9 @@ def main(
         running = _start_logging(config)
         try:
             _say_start(config)
-            sys.exit(_run(config))
+            # On a terminal SIGHUP says that it was closed.
+            read = None if sys.stdin.isatty() else functools.partial(_read_again, file, settings, dev=dev)
+            sys.exit(_run(config, read))
         finally:
             running.close()
 
@@ -114,20 +119,39 @@ def _data_folder(ephemeral: bool) -> Iterator[str | None]:
 
 
 def _load(file: str | None, settings: tuple[str, ...], *, dev: bool, only_print: bool) -> Config:
-    from pyralog.config.checks import not_in_this_release
     from pyralog.config.loader import load
-    from pyralog.config.problems import EX_CONFIG, ConfigError, Problem
+    from pyralog.config.problems import EX_CONFIG, ConfigError
 
     try:
         loaded = load(file, environ=os.environ, settings=settings, dev=dev)
         _warn(loaded.warnings)
-        refused = () if only_print else tuple(not_in_this_release(loaded.config))
-        if refused:
-            raise ConfigError([Problem(each.path, each.message, loaded.place(each.path)) for each in refused], file)
+        if not only_print:
+            _refuse_what_is_not_there(loaded, file)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(EX_CONFIG)
     return loaded.config
+
+
+def _refuse_what_is_not_there(loaded: Loaded, file: str | None) -> None:
+    """ConfigError for what is right but this release cannot do."""
+    from pyralog.config.checks import not_in_this_release
+    from pyralog.config.problems import ConfigError, Problem
+
+    refused = tuple(not_in_this_release(loaded.config))
+    if refused:
+        raise ConfigError([Problem(each.path, each.message, loaded.place(each.path)) for each in refused], file)
+
+
+def _read_again(file: str | None, settings: tuple[str, ...], *, dev: bool) -> Loaded:
+    """The configuration as it is now, for a node that runs. ConfigError when it cannot be used."""
+    from pyralog.config.host import fit_connections
+    from pyralog.config.loader import load
+
+    loaded = load(file, environ=os.environ, settings=settings, dev=dev)
+    _refuse_what_is_not_there(loaded, file)
+    config, warnings = fit_connections(loaded.config)
+    return dataclasses.replace(loaded, config=config, warnings=(*loaded.warnings, *warnings))
 
 
 def _fit_to_host(config: Config, *, ephemeral: bool) -> Config:
@@ -172,7 +196,7 @@ def _say_start(config: Config) -> None:
     log.info(what, __version__, config.node.node_id, os.getpid(), config.node.data_dir, *descriptor_limits())
 
 
-def _run(config: Config) -> int:
+def _run(config: Config, read: Callable[[], Loaded] | None) -> int:
     """The node until it is stopped; what keeps it from starting is said in one line, with a hint where there is one."""
     from pyralog.app import run
     from pyralog.errors import StorageError
@@ -180,7 +204,7 @@ def _run(config: Config) -> int:
     gc.freeze()
     gc.enable()
     try:
-        return run(config)
+        return run(config, read)
     except StorageError as error:
         click.echo(f"pyralog: {error}", err=True)
     except OSError as error:

@@ -39,6 +39,10 @@ nodes or for one, *cluster* for all nodes only. They are set by `pyralog-admin c
 any client's IncrementalAlterConfigs (resource BROKER; the empty name is all nodes), under the first Kafka synonym, or
 under the path of a key that has none. What is set so takes effect at once, survives restarts, and wins over everything
 else: node over cluster over `--set` over environment over file over default. A wrong value changes nothing.
+
+SIGHUP (`systemctl reload pyralog`) has a node read its file again. Keys of *node* and *cluster* take effect at once;
+what needs a restart, and what a value set while running hides, is logged. A file with mistakes changes nothing, and all
+of them are logged. On a terminal SIGHUP ends the node.
 """
 
 # What the column says of each scope.

@@ -158,7 +158,9 @@ class CacheSection(Section):
 class CleanerSection(Section):
     """The log cleaner, which compacts topics with cleanup.policy=compact."""
 
-    enabled: Annotated[Flag, Opt(kafka=("log.cleaner.enable",))] = Field(True, description="false compacts nothing.")
+    enabled: Annotated[Flag, Opt(kafka=("log.cleaner.enable",), scope="cluster")] = Field(
+        True, description="false compacts nothing."
+    )
     check_interval_ms: Annotated[Millis, Opt(kafka=("log.cleaner.backoff.ms",), unit="ms", scope="cluster")] = Field(
         15_000, ge=1, le=LONG_MAX, description="How often partitions that need compaction are looked for."
     )

@@ -34,11 +34,11 @@ def _filters(value: object) -> str:
 class MetricsSection(Section):
     """What /metrics and /public_metrics show."""
 
-    families: Annotated[tuple[str, ...], BeforeValidator(_families), Opt(default="all")] = Field(
+    families: Annotated[tuple[str, ...], BeforeValidator(_families), Opt(default="all", scope="cluster")] = Field(
         FAMILIES,
         description="native (pyralog_*), process (process_*), jmx and exporter (kafka_*), redpanda (/public_metrics).",
     )
-    max_series: Annotated[Whole, Opt()] = Field(
+    max_series: Annotated[Whole, Opt(scope="cluster")] = Field(
         20_000, ge=1000, le=1_000_000, description="Most series in one answer; what is left out is counted."
     )
 

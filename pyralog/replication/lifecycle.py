@@ -150,6 +150,11 @@ class Lifecycle:
             await self._host(wanted)
             await self._reconfigure(delta, image)
 
+    async def refresh(self, image: ClusterImage) -> None:
+        """The configuration of this node was read again, so topics may inherit other values."""
+        async with self._busy:
+            await self._reconfigure_topics(image.topics, image)
+
     async def retry_failed(self, image: ClusterImage) -> None:
         """Try again what could not be opened; a disk may have room again."""
         async with self._busy:
@@ -268,7 +273,10 @@ class Lifecycle:
         topics: Iterable[str] = [name for kind, name in delta.configs if kind == ResourceType.TOPIC]
         if any(kind == ResourceType.BROKER for kind, _ in delta.configs):
             topics = image.topics
-        for name in topics:
+        await self._reconfigure_topics(topics, image)
+
+    async def _reconfigure_topics(self, names: Iterable[str], image: ClusterImage) -> None:
+        for name in names:
             topic = image.topics.get(name)
             if topic is None:
                 continue

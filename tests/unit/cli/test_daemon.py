@@ -28,7 +28,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The configurations that app.run was called with; a function put first is called in its place."""
     calls: list[Any] = []
 
-    def run(config: Any) -> int:
+    def run(config: Any, read: Any = None) -> int:
         behave = calls.pop(0) if calls and callable(calls[0]) else None
         calls.append(config)
         return behave(config) if behave else 0
