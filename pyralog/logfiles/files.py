@@ -15,6 +15,10 @@ from typing import Protocol, TextIO
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 
 
+# macOS has no fdatasync.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
 class Target(Protocol):
     """Takes lines. `lost` counts those that could not be written since the last success; `trouble` says why."""
 
@@ -136,7 +140,7 @@ class LogFile:
         if self._fd < 0:
             return
         try:
-            os.fdatasync(self._fd)
+            _sync(self._fd)
         except OSError as error:
             if error.errno not in NO_SYNC:
                 self._failed(error, 0)

@@ -18,6 +18,8 @@ BATCH = 256
 # A message that comes more often than this within a window is counted instead: a bad client must not fill the disk.
 BURST = 200
 WINDOW_S = 10.0
+# What may wait for a slow disk, beside the number of records: a few long tracebacks weigh as much as many lines.
+MAX_QUEUED_CHARS = 16 * 1024 * 1024
 MAX_MESSAGES = 1000  # different ones that are watched at a time; more are not limited
 STOP_TIMEOUT_S = 5.0
 
@@ -121,6 +123,7 @@ class LogWriter(logging.Handler):
         self._queue: SimpleQueue[logging.LogRecord | threading.Event] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._told = 0
+        self._queued = 0
         self._stop = threading.Event()  # set by the thread when everything is written
         self._ended = False
 
@@ -130,14 +133,17 @@ class LogWriter(logging.Handler):
         """Queue a record; called with this handler's lock held."""
         if self._repeats is not None and not self._repeats.pass_on(record):
             return
-        if self._ended or self._queue.qsize() >= self._capacity:
+        full = self._queue.qsize() >= self._capacity or self._queued >= MAX_QUEUED_CHARS
+        if full or self._ended:
             self.dropped += 1
             LOG_RECORDS_DROPPED.add(self.name or "")
             return
         try:
-            self._queue.put(settled(record))
+            record = settled(record)
         except Exception:  # noqa: BLE001 - a record that cannot be formatted must not harm whoever logs
-            self._queue.put(notice("a record of %s could not be formatted: %.200s", record.name, str(record.msg)))
+            record = notice("a record of %s could not be formatted: %.200s", record.name, str(record.msg))
+        self._queued += _weight(record)
+        self._queue.put(record)
         if self._thread is None:
             self._thread = start_thread(f"log-{self.name}", self._run)
 
@@ -168,6 +174,9 @@ class LogWriter(logging.Handler):
         while True:
             records, reached = self._next()
             self._write(records)
+            self.acquire()
+            self._queued = max(0, self._queued - sum(map(_weight, records)))
+            self.release()
             for event in reached:
                 event.set()
             if self._stop in reached:
@@ -220,6 +229,10 @@ class LogWriter(logging.Handler):
                 target.lost -= 1  # the notice itself
             if self._sync:
                 target.sync()
+
+
+def _weight(record: logging.LogRecord) -> int:
+    return len(record.msg) + len(record.exc_text or "")
 
 
 def _line(formatter: logging.Formatter, record: logging.LogRecord) -> str:

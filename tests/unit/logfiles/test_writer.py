@@ -110,6 +110,23 @@ def test_a_slow_disk_holds_nobody_up_and_what_does_not_fit_is_told(logger: loggi
     assert lines.lines[101:] == ["900 records did not fit in the queue of this log (test): dropped"]
 
 
+def test_long_tracebacks_do_not_fill_the_memory(logger: logging.Logger, lines: Lines) -> None:
+    made = writer(logger, lines, capacity=1_000_000)
+    lines.go.clear()
+    logger.info("first")
+    assert lines.reached.wait(10)
+    for _ in range(1200):
+        logger.info("%s", "x" * 16_000)
+    assert 1000 < 1200 - made.dropped < 1100
+    lines.go.set()
+    assert made.wait()
+    before = made.dropped
+    logger.info("and on")
+    assert made.wait()
+    assert made.dropped == before
+    assert lines.lines[-1] == "and on"
+
+
 def test_every_batch_is_synced_before_the_next(logger: logging.Logger, lines: Lines) -> None:
     made = writer(logger, lines, sync=True)
     lines.go.clear()
