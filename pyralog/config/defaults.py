@@ -10,6 +10,7 @@ from pyralog.config.marks import Path
 from pyralog.config.units import duration, whole
 
 MIB = 1024**2
+QUORUM: Path = ("replication", "quorum")
 
 # The guide's three tuning chapters (requirements.md 3.5).
 PROFILES: Mapping[str, Mapping[Path, Any]] = {
@@ -74,6 +75,27 @@ def put(tree: dict[str, Any], path: Path, value: Any) -> bool:
     return True
 
 
+def preset_values(name: str, tree: Mapping[str, Any]) -> tuple[dict[Path, Any], str | None]:
+    """What a preset sets, as far as this cluster has the nodes for it; and what the operator should then hear."""
+    values = dict(PROFILES.get(name, {}))
+    factor, write = (*QUORUM, "replication_factor"), (*QUORUM, "write_quorum")
+    if factor not in values:
+        return values, None
+    nodes = _nodes(tree)
+    wanted = values[factor]
+    values[factor] = min(wanted, nodes)
+    values[write] = min(values[write], _number(tree, factor, values[factor]))
+    if nodes >= wanted or lookup(tree, factor) is not None:
+        return values, None
+    count = f"{nodes} node{'' if nodes == 1 else 's'}"
+    return values, f"profile {name}: with {count} there are {nodes} and not {wanted} copies of each record"
+
+
+def _nodes(tree: Mapping[str, Any]) -> int:
+    members = lookup(tree, ("node", "cluster_nodes"))
+    return 1 if members is None else max(1, len(split_list(members)))
+
+
 def _number(tree: Mapping[str, Any], path: Path, fallback: int) -> int:
     """A number of the raw tree; a wrong one is reported by validation, here the fallback serves."""
     value = lookup(tree, path)
@@ -86,9 +108,7 @@ def _number(tree: Mapping[str, Any], path: Path, fallback: int) -> int:
 def computed(tree: Mapping[str, Any], *, zero_config: bool) -> dict[Path, Any]:
     """Defaults of keys that the tree does not set and whose default is a rule."""
     node_id = _number(tree, ("node", "node_id"), 1)
-    members = lookup(tree, ("node", "cluster_nodes"))
-    nodes = 1 if members is None else max(1, len(split_list(members)))
-    quorum = ("replication", "quorum")
+    nodes, quorum = _nodes(tree), QUORUM
     factor = _number(tree, (*quorum, "replication_factor"), min(3, nodes))
     write = _number(tree, (*quorum, "write_quorum"), min(2, factor))
     state_factor = _number(tree, ("transactions", "state_replication_factor"), min(3, nodes))

@@ -15,7 +15,10 @@ from pyralog.config.options import Opt, Section
 from pyralog.config.schema import Config
 
 # Where a key may also stand: the guide shows election_timeout without a parent, others expect it under replication.
-ALIASES: Mapping[tuple[str, ...], tuple[str, ...]] = {("replication", "election_timeout"): ("election_timeout",)}
+ALIASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("preset",): ("profile",),
+    ("replication", "election_timeout"): ("election_timeout",),
+}
 
 
 @dataclass(frozen=True, slots=True)

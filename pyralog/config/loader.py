@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pyralog.config.checks import cross_checks, raised_read_quorum
-from pyralog.config.defaults import DEVELOPMENT, PROFILES, computed, lookup, put
+from pyralog.config.defaults import DEVELOPMENT, computed, lookup, preset_values, put
 from pyralog.config.environment import Overlay, as_value, read_environment
 from pyralog.config.keys import ALIASES, all_keys, by_name, nearest, sections
 from pyralog.config.marks import Document, Path
@@ -173,7 +173,10 @@ class _Load:
     def _underlay(self) -> None:
         """The profile and the computed defaults, where nothing else is set."""
         profile = lookup(self.tree, ("profile",))
-        for path, value in PROFILES.get(profile if isinstance(profile, str) else "", {}).items():
+        values, warning = preset_values(profile if isinstance(profile, str) else "", self.tree)
+        if warning is not None and warning not in self.warnings:
+            self.warnings.append(warning)
+        for path, value in values.items():
             if lookup(self.tree, path) is None and put(self.tree, path, value):
                 self.origins[path] = Origin("profile", f"profile {profile}")
         for path, value in computed(self.tree, zero_config=self.file is None).items():

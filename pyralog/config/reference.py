@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from pyralog.config.keys import Key, all_keys
+from pyralog.config.defaults import PROFILES
+from pyralog.config.keys import Key, all_keys, by_name
 from pyralog.config.schema import Config
 from pyralog.config.topics import TOPIC_CONFIGS, TopicConfig
 from pyralog.config.units import LONG_MAX, readable_duration, readable_size, shown
@@ -20,7 +22,7 @@ INTRODUCTION = """\
 Written by `python -m pyralog.config.reference`; do not edit by hand.
 
 `pyralog --config FILE` reads YAML, or JSON with `//`, `/* */` and `#` comments and trailing commas. Precedence, weakest
-first: default, `profile`, file, `--dev`, environment, `--set KEY=VALUE`. Every key has an environment name: `PYRALOG_`
+first: default, preset, file, `--dev`, environment, `--set KEY=VALUE`. Every key has an environment name: `PYRALOG_`
 and its path in upper case, joined by `_`. `KAFKA_*` names, as compose files for the `apache/kafka` image write them,
 set the keys through the synonyms below; `PYRALOG_*` wins over them. Empty variables count as unset.
 
@@ -48,6 +50,20 @@ of them are logged. On a terminal SIGHUP ends the node.
 # What the column says of each scope.
 CHANGES = {"static": "restart", "cluster": "node", "controller": "cluster"}
 
+PRESETS = """\
+## Presets
+
+`profile: NAME` (or `preset: NAME`; `--set preset=NAME`, `PYRALOG_PRESET`) sets several keys at once. Whatever the file,
+the environment or `--set` says of one of them wins; `--print-config` shows which values are the preset's.
+"""
+
+AFTER_PRESETS = """\
+`low-latency` acknowledges what is synced to disk, and lets little wait for the next sync. `high-throughput` syncs
+seldom and in large groups, so that a power failure may lose acknowledged records of the last 50 ms on that node.
+`durable` keeps three synced copies: with three nodes, one that is lost stops `acks=all` writes until it is back or
+`write_quorum` is lowered. A cluster with fewer nodes has as many copies as nodes, and a warning says so.
+"""
+
 TOPICS = """\
 ## Topic configs
 
@@ -58,7 +74,23 @@ marked *tiering* are accepted and, as in Kafka without tiered storage, have no e
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, *_keys(), TOPICS, *_topics(), _environment()])
+    return "\n".join([INTRODUCTION, *_presets(), AFTER_PRESETS, *_keys(), TOPICS, *_topics(), _environment()])
+
+
+def _presets() -> Iterator[str]:
+    yield PRESETS
+    yield "| preset | sets |"
+    yield "|---|---|"
+    for name, values in PROFILES.items():
+        told = (f"`{'.'.join(path)}: {_readable(by_name()['.'.join(path)], value)}`" for path, value in values.items())
+        yield f"| `{name}` | {', '.join(told)} |"
+    yield ""
+
+
+def _readable(key: Key, value: Any) -> str:
+    if key.opt.unit == "bytes":
+        return readable_size(value).replace(" ", "")
+    return f"{value} ms" if key.opt.unit == "ms" else shown(value)
 
 
 def _keys() -> Iterator[str]:

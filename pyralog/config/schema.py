@@ -227,8 +227,10 @@ class Origin(NamedTuple):
 class Config(Section):
     """The root. Components receive a section, never this."""
 
-    profile: Annotated[Literal["low-latency", "high-throughput", "durable"] | None, Opt(default="none")] = Field(
-        None, description="A preset of storage and quorum keys; keys set in the file win over it."
+    profile: Annotated[
+        Literal["low-latency", "high-throughput", "durable"] | None, Opt(env=("PYRALOG_PRESET",), default="none")
+    ] = Field(
+        None, description="A preset of storage and quorum keys, also called preset; keys that are set win over it."
     )
     node: NodeSection = group(NodeSection, "This node.")
     network: NetworkSection = group(NetworkSection, "Ports and connections.")

@@ -10,6 +10,7 @@ from pyralog.config.checks import not_in_this_release
 from pyralog.config.effective import config_value
 from pyralog.config.endpoints import Address
 from pyralog.config.loader import Loaded, load
+from pyralog.config.printing import config_text
 from pyralog.config.problems import ConfigError
 
 # requirements.md 3.2 and 3.3
@@ -110,11 +111,49 @@ def test_the_file_wins_over_its_profile(load_text: Callable[..., Loaded]) -> Non
     assert config.origins["storage.segment_config.sync_on_write"].kind == "profile"
 
 
-def test_durable_on_one_node_is_refused(errors_of: Callable[..., list[str]]) -> None:
-    found = errors_of("profile: durable\n")
-    assert found == [
-        "profile durable replication.quorum.replication_factor: 3 is more than the cluster has nodes (1 node)."
-    ]
+def test_durable_fits_the_cluster_and_says_so(load_text: Callable[..., Loaded]) -> None:
+    def loaded(text: str) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+        found = load_text(text)
+        quorum = found.config.replication.quorum
+        assert found.config.storage.segment_config.sync_on_write
+        return (quorum.replication_factor, quorum.write_quorum, quorum.read_quorum), found.warnings
+
+    assert loaded("profile: durable\nnode: {cluster_nodes: [1, 2, 3]}\n") == ((3, 3, 1), ())
+    assert loaded("profile: durable\n") == (
+        (1, 1, 1),
+        ("profile durable: with 1 node there are 1 and not 3 copies of each record",),
+    )
+    two = "profile: durable\nnode: {cluster_nodes: [1, 2, 3]}\nreplication: {quorum: {replication_factor: 2}}\n"
+    assert loaded(two) == ((2, 2, 1), ())
+
+
+def test_a_profile_under_each_name_and_from_each_source(load_text: Callable[..., Loaded]) -> None:
+    for text, environ, settings in (
+        ("preset: low-latency\n", {}, []),
+        ("profile: low-latency\n", {}, []),
+        ("{}", {"PYRALOG_PRESET": "low-latency"}, []),
+        ("{}", {"PYRALOG_PROFILE": "low-latency"}, []),
+        ("{}", {}, ["preset=low-latency"]),
+        ("profile: durable\n", {"PYRALOG_PRESET": "high-throughput"}, ["profile=low-latency"]),
+    ):
+        loaded = load_text(text, environ=environ, settings=settings)
+        assert loaded.config.storage.cache_config.max_size == 8 * 1024**2, (text, environ, settings)
+        assert loaded.config.origins["storage.cache_config.max_size"].where == "profile low-latency"
+
+
+@pytest.mark.parametrize("layer", ["file", "env", "set"])
+def test_what_is_set_wins_over_a_profile(layer: str, load_text: Callable[..., Loaded]) -> None:
+    text = "storage: {cache_config: {max_size: 1MiB}}\n" if layer == "file" else "{}"
+    environ = {"PYRALOG_STORAGE_CACHE_CONFIG_MAX_SIZE": "1MiB"} if layer == "env" else {}
+    settings = ["storage.cache_config.max_size=1MiB"] if layer == "set" else []
+    loaded = load_text(text, environ=environ, settings=["preset=low-latency", *settings])
+    assert loaded.config.storage.cache_config.max_size == 1024**2
+    lines = [line.split() for line in config_text(loaded.config).splitlines()]
+    assert ["max_buffer_time_ms:", "1", "#", "profile", "low-latency"] in lines
+
+
+def test_both_names_at_once_are_a_mistake(errors_of: Callable[..., list[str]]) -> None:
+    assert errors_of("preset: durable\nprofile: durable\n") == ["1:1 preset: is the same key as profile at 2:1"]
 
 
 def test_longest_election_timeout_follows_the_shortest(load_text: Callable[..., Loaded]) -> None:
