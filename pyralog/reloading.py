@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from pyralog.config.problems import ConfigError
+from pyralog.errors import ErrorCode
+from pyralog.logfiles.audit import AuditEvent, audit
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
@@ -69,6 +71,7 @@ class Reloading:
                 )
                 log.error("%s: %s", place, problem.text())
             log.error("the configuration has %d mistakes and was not taken over", len(error.problems))
+            audit(AuditEvent("config.reload", "node", ErrorCode.INVALID_CONFIG.name, details={"mistakes": str(error)}))
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
@@ -85,3 +88,7 @@ def _tell(result: Reloaded) -> None:
         log.warning("%s: the new value needs a restart", name)
     what = f"{len(result.applied)} changed" if result.applied else "nothing changed"
     log.info("the configuration was read again: %s", what)
+    changed = {"applied": result.applied, "shadowed": result.shadowed, "restart": result.restart}
+    audit(
+        AuditEvent("config.reload", "node", details={how: ", ".join(names) for how, names in changed.items() if names})
+    )

@@ -16,7 +16,10 @@ _configured: dict[str, int] = {}
 def configure(levels: Mapping[str, int]) -> None:
     """Set the levels of PYRALOG_LOG or the configuration; those of an earlier call that are not named are undone."""
     logging.addLevelName(TRACE, "TRACE")
-    for name in _configured.keys() - levels.keys():
+    if not logging.getLogger(AUDIT).propagate:
+        # audit.log is complete whatever is configured, and levels may be configured over the network.
+        levels = {name: level for name, level in levels.items() if name != AUDIT}
+    for name in _configured.keys() - levels.keys() - {AUDIT}:
         logging.getLogger(name).setLevel(logging.NOTSET)
     _configured.clear()
     _configured.update(levels)

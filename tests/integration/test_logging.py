@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -174,3 +175,15 @@ def test_the_start_says_the_limits_of_open_files(brokers: Brokers, logs: Path) -
     assert "pyralog.cli.daemon: Pyralog " in line
     assert "(soft limit)" in line
     assert "(hard limit)" in line
+
+
+def test_reading_the_configuration_again_is_audited_and_levels_cannot_silence_that(admin: Any, logs: Path) -> None:
+    broker = admin.broker
+    tool(broker, "cluster", "config", "set", "logging.level=off,pyralog.audit=off")
+    os.kill(broker.pid, signal.SIGHUP)
+    until(lambda: events(logs, "config.reload"), "the event")
+    altered, reloaded = events(logs, "config.")
+    assert altered["details"] == {"changes": {"logging.level": "off,pyralog.audit=off"}}
+    assert (reloaded["resource"], reloaded["result"]) == ("node", "ok")
+    listed = json.loads(tool(broker, "node", "loggers", "1", "--format", "json"))
+    assert {each["logger"]: each["level"] for each in listed}["pyralog.app"] == "OFF"

@@ -124,6 +124,8 @@ def test_a_folder_that_cannot_be_made(start: Start, tmp_path: Path) -> None:
 
 def test_audit_does_not_depend_on_levels(start: Start, tmp_path: Path) -> None:
     running = start(f"node.log_dir={tmp_path}", levels={"": 60, "pyralog.audit": 60})
+    configure({"": 60, "pyralog.audit": 60})  # as a change of logging.level does
+    configure({"": 60})
     audit(AuditEvent("topic.delete", "orders"))
     running.close()
     assert "topic.delete" in (tmp_path / "audit.log").read_text(encoding="utf-8")
