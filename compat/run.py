@@ -80,6 +80,7 @@ CLIENTS = {
         Client("java", "compat.java.run", "java", smoke=False, needs=("java", "javac", "mvn")),
         Client("kafka-tools", "compat.kafka_tools.run", "kafka_tools", smoke=False, needs=("java", "javac", "mvn")),
         Client("streams", "compat.streams.run", "streams", smoke=False, needs=("java", "javac", "mvn")),
+        Client("connect", "compat.connect.run", "connect", smoke=False, needs=("java", "mvn")),
         Client("franz-go", "compat.franz_go.run", "franz_go", smoke=False, needs=("go",)),
         Client("sarama", "compat.sarama.run", "sarama", smoke=False, needs=("go",)),
         Client("kafkajs", "compat.kafkajs.run", "kafkajs", smoke=False, needs=("node", "npm")),

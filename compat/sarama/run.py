@@ -1,4 +1,4 @@
-"""Sarama from the Go module proxy, built by the Go toolchain at hand; the cases are in main.go."""
+"""Sarama from the Go module proxy, built by the Go toolchain at hand; the cases are in main.go and exporter.go."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAM = HERE / "target" / "cases"
 
 def build() -> None:
     """The program, once for each change of the sources."""
-    sources = (HERE / "main.go", HERE / "go.mod", HERE / "go.sum")
+    sources = (*HERE.glob("*.go"), HERE / "go.mod", HERE / "go.sum")
     if PROGRAM.exists() and PROGRAM.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return
     PROGRAM.parent.mkdir(exist_ok=True)

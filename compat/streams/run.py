@@ -63,13 +63,19 @@ class Application:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.kill()
-        self._reader.join(5)
+            self.process.kill()
+        self._ended()
 
     def kill(self) -> None:
         """End it without a goodbye."""
         self.process.kill()
+        self._ended()
+
+    def _ended(self) -> None:
         self.process.wait()
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @contextlib.contextmanager
