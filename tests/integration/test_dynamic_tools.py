@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import until
+from tests.integration.conftest import LONG, until
 from tests.integration.dynamic import Admin
 from tests.reference.kafka import tool
 from tests.reference.process import Broker
@@ -117,3 +118,44 @@ def test_kill_after_the_answer(brokers: Callable[..., Broker]) -> None:
             assert admin.configs()["max.connections"].value == str(count)
     begun = "network.max_connections: 70 (was 10000)"
     until(lambda: begun in broker.log_tail(), "the log of the start says what is in force")
+
+
+@pyralog_only
+def test_nothing_is_lost_while_values_change(brokers: Callable[..., Broker]) -> None:
+    """A producer goes on over changes of limits, syncs, codecs and segments; kill -9, and all it was told is there."""
+    from kafka import KafkaConsumer, KafkaProducer
+
+    broker = brokers()
+    values = [
+        {"storage.segment_config.sync_on_write": "true"},
+        {"storage.cache_config.enabled": "false", "compression.type": "zstd"},
+        {"storage.cache_config.max_buffer_time_ms": "1s", "storage.segment_config.sync_on_write": "false"},
+        {"log.segment.bytes": "1048576", "socket.request.max.bytes": "300000", "max.connections": "50"},
+        {"log.message.timestamp.type": "LogAppendTime", "fetch.max.bytes": "2000", "log.roll.ms": "100"},
+    ]
+    changed = sorted({name for each in values for name in each})
+    told: list[int] = []
+    with (
+        Admin(broker.port) as admin,
+        KafkaProducer(bootstrap_servers=broker.address, acks="all", linger_ms=1, request_timeout_ms=5000) as producer,
+    ):
+        admin.create_topics(["t"], 1, 1, {})
+        sent, deadline, rounds = 0, time.monotonic() + 5 * LONG, 0
+        while time.monotonic() < deadline or rounds < 2 * len(values):
+            assert admin.alter({**dict.fromkeys(changed), **values[rounds % len(values)]}) == (0, None)
+            rounds += 1
+            futures = [producer.send("t", b"%d" % (sent + i)) for i in range(200)]
+            sent += len(futures)
+            told += [future.get(20).offset for future in futures]
+    assert told == list(range(sent))
+    broker.kill()
+    broker.start()
+    with KafkaConsumer(
+        "t", bootstrap_servers=broker.address, auto_offset_reset="earliest", consumer_timeout_ms=3000
+    ) as consumer:
+        read = []
+        for record in consumer:
+            read.append(int(record.value))
+            if len(read) == sent:
+                break
+    assert read == list(range(sent))
