@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.benchmarks import curves, groups, loadgen, parts, report
+from tests.benchmarks import curves, groups, loadgen, parts, rebuild, report
 from tests.benchmarks.loads import LOADS
 from tests.benchmarks.session import Options, Session, machine_busy
 from tests.reference import kafka
@@ -35,6 +35,7 @@ PARTS: dict[str, tuple[Callable[[Session], None], bool, bool]] = {
     "compute": (parts.compute, False, True),
     "rebalances": (groups.rebalances, False, False),
     "storm": (groups.storm, False, False),
+    "rebuild": (rebuild.rebuild, False, True),
     "partitions": (curves.partitions, False, True),
     "connections": (curves.connections, False, True),
     "recovery": (curves.recovery, False, True),
