@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,3 +188,29 @@ def test_reading_the_configuration_again_is_audited_and_levels_cannot_silence_th
     assert (reloaded["resource"], reloaded["result"]) == ("node", "ok")
     listed = json.loads(tool(broker, "node", "loggers", "1", "--format", "json"))
     assert {each["logger"]: each["level"] for each in listed}["pyralog.app"] == "OFF"
+
+
+LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
+
+
+@pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not here")
+@pytest.mark.parametrize("how", ["create", "copytruncate"])
+def test_logrotate_itself(admin: Any, logs: Path, how: str) -> None:
+    rules = (ROOT / "packaging" / "debian" / "pyralog.logrotate").read_text(encoding="utf-8")
+    rules = rules.replace("/var/log/pyralog", str(logs)).replace("    su pyralog pyralog\n", "")
+    rules = rules.replace("create 0640 pyralog pyralog", "create 0640" if how == "create" else how)
+    file = logs.parent / "rules"
+    file.write_text(rules, encoding="utf-8")
+    file.chmod(0o644)
+    command = [str(LOGROTATE), "--force", "--state", str(logs.parent / "state"), str(file)]
+    for number in range(3):
+        create_topic(admin.broker.address, f"topic-{number}")
+        until(lambda: events(logs, "topic.create"), "the event")
+        subprocess.run(command, check=True, timeout=30)
+        assert events(logs) == []
+    create_topic(admin.broker.address, "last")
+    (told,) = until(lambda: events(logs), "the event")
+    assert told["resource"] == "last"
+    kept = [json.loads(line) for line in (logs / "audit.log.1").read_text(encoding="utf-8").splitlines()]
+    assert [each["resource"] for each in kept] == ["topic-2"]
+    assert (logs / "audit.log.3.gz").exists()
