@@ -60,8 +60,9 @@ FORMAT_DESCRIPTION = (
     "YAML, or JSON with //, /* */ and # comments and trailing commas; the same tree in both. Sizes are bytes or texts "
     'such as "64MiB" and "2GB", times are milliseconds or texts such as "10ms" and "7d". Only true and false are '
     "booleans. An unknown key is an error; all mistakes are listed, each with its place.",
-    "Precedence, weakest first: default, profile, file, --dev, environment, --set KEY=VALUE. Keys marked dynamic may "
-    "also be changed while the node runs, by their Kafka names.",
+    "Precedence, weakest first: default, profile, file, --dev, environment, --set KEY=VALUE, what is set while nodes "
+    "run. Keys marked dynamic may be set so, under the first of their Kafka names or their own, and take effect at "
+    "once; they also do when SIGHUP has a node read its file again.",
 )
 
 
@@ -207,7 +208,7 @@ def _key_text(key: Key) -> str:
     if key.kafka:
         parts.append(f"Kafka: {', '.join(kafka.name for kafka in key.kafka)}.")
     parts.append(f"Environment: {', '.join(key.env)}.")
-    if key.opt.scope == "cluster":
+    if key.opt.scope != "static":
         parts.append("Dynamic.")
     if key.opt.effect != "now":
         parts.append(f"Takes effect with a later release ({key.opt.effect}).")

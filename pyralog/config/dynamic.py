@@ -208,6 +208,8 @@ def _readable(config: Config, texts: Mapping[str, str], ignored: list[str]) -> I
 
 def changed_paths(before: Config, after: Config) -> Iterator[str]:
     """Dotted paths of the keys that differ."""
+    if before is after:
+        return
     for key in all_keys().values():
         if value_at(before, key.path) != value_at(after, key.path):
             yield key.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -88,4 +89,6 @@ def _settable(name: str) -> DynamicConfig:
         )
     if name in by_kafka_name() or name in by_name():
         raise KafkaError(ErrorCode.INVALID_REQUEST, f"Cannot update these configs dynamically: [{name}]")
-    raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown broker config name: {name}")
+    close = difflib.get_close_matches(name, sorted({*by_kafka_name(), *dynamic_configs()}), n=1, cutoff=0.75)
+    hint = f". Did you mean {close[0]}?" if close else ""
+    raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown broker config name: {name}{hint}")

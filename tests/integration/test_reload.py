@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -138,6 +139,27 @@ def test_levels_of_the_log(node: Configured, admin: Admin) -> None:
     assert admin.configs(8, "1")["root"].value == "DEBUG"
     node.reload(FILE, "logging.level: ", "read again: 1 changed")
     assert admin.configs(8, "1")["root"].value == "INFO"
+
+
+def test_systemd_is_told_of_the_reload_and_its_end(tmp_path: Path) -> None:
+    (tmp_path / "pyralog.yaml").write_text(FILE, encoding="utf-8")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(30)
+        env = {"PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(tmp_path / "notify"), "PYRALOG_LOG": "", "RUST_LOG": ""}
+        with Configured(data_dir=tmp_path / "data", env=env) as node:
+
+            def told(wanted: str) -> str:
+                while not (message := notify.recv(4096).decode()).startswith(wanted):
+                    pass
+                return message
+
+            told("READY=1")
+            for text in ("nonsense: 1\n", FILE):
+                node.file.write_text(text, encoding="utf-8")
+                os.kill(node.pid, signal.SIGHUP)
+                assert "MONOTONIC_USEC=" in told("RELOADING=1")
+                assert "STATUS=Pyralog " in told("READY=1")
 
 
 def test_during_the_start_and_many_at_once(node: Configured, admin: Admin) -> None:
