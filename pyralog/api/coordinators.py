@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     from pyralog.wire.messages import Message
 
 
+GROUP_VERSION = "group.version"
+
+
 def demand_group(operation: Operation, group_id: str, context: Context) -> None:
     """KafkaError(GROUP_AUTHORIZATION_FAILED) unless the asker may do this to the group."""
     if not context.allows(operation, group_id, ResourceType.GROUP):
         raise KafkaError(ErrorCode.GROUP_AUTHORIZATION_FAILED)
+
+
+def newer_groups(context: Context) -> bool:
+    """Whether the cluster runs at a level with groups of the newer protocol (KIP-848, feature group.version)."""
+    return context.image.features.get(GROUP_VERSION, 0) > 0
 
 
 def client_request(message: Message, context: Context) -> ClientRequest:

@@ -37,8 +37,8 @@ from pyralog.cluster.requests import (
 from pyralog.errors import ErrorCode
 
 MAX_PRODUCER_ID = 2**63 - 1
-# What a node finalizes when it registers: features whose protocol it serves (trap 3). Kafka 4.4 has this level.
-FINALIZED_FEATURES = {"metadata.version": 33, "transaction.version": 2}
+# What a node finalizes when it registers: features whose protocol it serves (trap 3). Kafka 4.4 has these levels.
+FINALIZED_FEATURES = {"group.version": 1, "metadata.version": 33, "transaction.version": 2}
 
 
 class ControllerSettings(NamedTuple):

@@ -20,6 +20,7 @@ class Levels(NamedTuple):
 
 # 33 is what Kafka 4.4 calls its metadata version; clients read no more from it than "a 4.4 broker".
 SUPPORTED_FEATURES: Mapping[str, Levels] = {
+    "group.version": Levels(0, 1),  # 1: groups of the newer protocol (KIP-848)
     "metadata.version": Levels(33, 33),
     "transaction.version": Levels(0, 2),
 }

@@ -76,9 +76,9 @@ class GroupsSection(Section):
     consumer_migration_policy: Annotated[
         MigrationPolicy, BeforeValidator(_lower), Opt(kafka=("group.consumer.migration.policy",), scope="cluster")
     ] = Field(
-        "disabled",
-        description="Which groups may change their protocol while they have members. Not available yet: empty groups "
-        "change, others do not.",
+        "bidirectional",
+        description="Which groups may change their protocol while they have members: classic ones to the newer "
+        "(upgrade), those of the newer to classic (downgrade), both or none.",
     )
     consumer_max_size: Annotated[Whole, Opt(kafka=("group.consumer.max.size",), scope="cluster")] = Field(
         INT_MAX, ge=1, le=INT_MAX, description="Most members in a group of the newer protocol."

@@ -95,5 +95,9 @@ class Timers:
             del self._entries[key]
             fired += 1
             self._fire(entry.event, now_ms)
-        if self._heap and self._handle is None:
+        self._arm_first(now_ms)
+
+    def _arm_first(self, now_ms: int) -> None:
+        """Events that have fired may have set their timers anew, which need not be the first ones."""
+        if self._heap and (self._handle is None or self._heap[0][0] < self._handle_ms):
             self._arm(max(self._heap[0][0], now_ms), now_ms)

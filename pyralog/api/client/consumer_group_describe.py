@@ -3,6 +3,7 @@
 Contract
 - GROUP_ID_NOT_FOUND for a group that is not there or not of this protocol, INVALID_GROUP_ID for an empty id; errors
   stand at each group. Version 1 says of each member whether it speaks the classic protocol.
+- UNSUPPORTED_VERSION while group.version is 0, as in Kafka.
 - DESCRIBE on the group, else GROUP_AUTHORIZATION_FAILED; a group that shows a topic which the asker may not describe is
   not shown at all: TOPIC_AUTHORIZATION_FAILED.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 from pyralog.api.authorizer import Operation, ResourceType
 from pyralog.api.context import Context
-from pyralog.api.coordinators import client_request
+from pyralog.api.coordinators import client_request, newer_groups
 from pyralog.api.handler import Api
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.runtime import Pending
@@ -49,6 +50,8 @@ async def handle(request: ConsumerGroupDescribeRequest, context: Context) -> Con
 
 
 def _refusal(group_id: str, context: Context) -> ErrorCode | None:
+    if not newer_groups(context):
+        return ErrorCode.UNSUPPORTED_VERSION
     if not context.allows(Operation.DESCRIBE, group_id, ResourceType.GROUP):
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     return None if group_id else ErrorCode.INVALID_GROUP_ID

@@ -8,6 +8,9 @@ Contract
   GROUP_ID_NOT_FOUND.
 - Beside Kafka: members that wait for partitions are given a shorter heartbeat interval, and small groups are assigned
   at once and not once a second (KIP-1263).
+- A classic group becomes one of this protocol when somebody joins it so, if its members are consumers whose assignors
+  keep nothing to themselves (group.consumer.migration.policy); otherwise GROUP_ID_NOT_FOUND.
+- UNSUPPORTED_VERSION while group.version is 0, as in Kafka.
 - READ on the group, else GROUP_AUTHORIZATION_FAILED; DESCRIBE on every topic that is named, else
   TOPIC_AUTHORIZATION_FAILED. A regular expression matches only topics that the asker may describe.
 """
@@ -18,7 +21,7 @@ from collections.abc import Awaitable
 
 from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
-from pyralog.api.coordinators import ask_group, demand_group
+from pyralog.api.coordinators import ask_group, demand_group, newer_groups
 from pyralog.api.handler import Api
 from pyralog.coordinator.consumer_group.validation import check_heartbeat
 from pyralog.errors import ErrorCode, KafkaError
@@ -27,6 +30,8 @@ from pyralog.wire.messages import ConsumerGroupHeartbeatRequest, ConsumerGroupHe
 
 def handle(request: ConsumerGroupHeartbeatRequest, context: Context) -> Awaitable[ConsumerGroupHeartbeatResponse]:
     """Let the group's coordinator decide."""
+    if not newer_groups(context):
+        raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
     demand_group(Operation.READ, request.group_id, context)
     for name in request.subscribed_topic_names or ():
         if not context.allows(Operation.DESCRIBE, name):

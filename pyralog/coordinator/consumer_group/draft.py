@@ -18,7 +18,7 @@ ASSIGNMENT_INTERVAL = "consumer.assignment.interval.ms"
 class Draft:
     """Records, timers and replies for one group of one shard at one time."""
 
-    __slots__ = ("group_id", "now_ms", "records", "replies", "shard", "timers")
+    __slots__ = ("group_id", "now_ms", "records", "replies", "shard", "timers", "unassigned")
 
     def __init__(self, shard: GroupShard, group_id: str, now_ms: int) -> None:
         self.shard = shard
@@ -27,6 +27,7 @@ class Draft:
         self.records: list[CoordinatorRecord] = []
         self.timers: list[Timer] = []
         self.replies: list[Reply] = []
+        self.unassigned = False  # the group comes from a classic one that was to rebalance
 
     def write(self, records: Iterable[CoordinatorRecord]) -> None:
         """Append records."""

@@ -10,7 +10,8 @@ from pyralog.coordinator.consumer_group.member import FIRST_EPOCH, Assignment, M
 from pyralog.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from pyralog.coordinator.outcome import CoordinatorRecord, Timer
+    from pyralog.coordinator.group.shard import GroupShard
+    from pyralog.coordinator.outcome import ClientRequest, CoordinatorRecord, Outcome, Timer
     from pyralog.model import Uuid
 
 NO_ASSIGNMENT: Assignment = {}
@@ -26,9 +27,10 @@ class Resolved(NamedTuple):
 
 
 class ConsumerGroup:
-    """One group. Only `replay` and the conversion of a classic group call what changes it.
+    """One group. Only `replay` calls what changes it.
 
-    `regexes_stale` (topics have come or gone since) and `regexes_checked_ms` are volatile.
+    Volatile are `regexes_stale` (topics have come or gone since), `regexes_checked_ms` and `rejoining` (classic members
+    that were told to join again).
     """
 
     kind = "consumer"
@@ -47,6 +49,7 @@ class ConsumerGroup:
         "regex_counts",
         "regexes_checked_ms",
         "regexes_stale",
+        "rejoining",
         "resolved",
         "static_members",
         "target",
@@ -74,6 +77,7 @@ class ConsumerGroup:
         self.has_partition_metadata = False
         self.regexes_stale = False
         self.regexes_checked_ms = 0
+        self.rejoining: set[str] = set()
 
     # --- what the shard asks of every group ---
 
@@ -140,6 +144,12 @@ class ConsumerGroup:
         """A commit is no heartbeat of this protocol, nor for classic members in such a group."""
         return ()
 
+    def handle_classic(self, shard: GroupShard, request: ClientRequest, ticket: int, now_ms: int) -> Outcome:
+        """A request of a classic member, or of somebody who wants to become one."""
+        from pyralog.coordinator.consumer_group.classic_requests import handle_classic
+
+        return handle_classic(shard, self, request, ticket, now_ms)
+
     # --- reading ---
 
     def static_member(self, instance_id: str | None) -> Member | None:
@@ -197,6 +207,7 @@ class ConsumerGroup:
         self._disown(member_id, member.owned)
         self._disown(member_id, member.revoking)
         self._forget_instance(member)
+        self.rejoining.discard(member_id)
 
     def _forget_instance(self, member: Member) -> None:
         if member.instance_id is not None and self.static_members.get(member.instance_id) == member.member_id:

@@ -157,7 +157,7 @@ def _assign(draft: Draft, group: ConsumerGroup, found: Found, said: Member, rege
     before = found.member
     former = before if found.known_to(group) else None
     default = draft.shard.settings.consumer_assignors[0]
-    bump = said.topics != before.topics or regexes.bump
+    bump = said.topics != before.topics or regexes.bump or draft.unassigned
     if said.assignor != before.assignor:
         bump |= group.preferred_assignor(default, former, said) != group.preferred_assignor(default)
     epoch = group.epoch
@@ -236,7 +236,9 @@ def _leave(draft: Draft, message: ConsumerGroupHeartbeatRequest) -> ConsumerGrou
             raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {message.instance_id} is unknown.")
         refuse_if_fenced(member, message.member_id, message.instance_id)
         if message.member_epoch == STATIC_LEAVE_EPOCH:
-            away = member._replace(epoch=STATIC_LEAVE_EPOCH, revoking={})
+            # Whatever epoch its successor commits with, these partitions are its own (KIP-1251).
+            owned = {topic_id: dict.fromkeys(partitions, 0) for topic_id, partitions in member.owned.items()}
+            away = member._replace(epoch=STATIC_LEAVE_EPOCH, owned=owned, revoking={})
             draft.records.append(current_record(group.group_id, away))
             return response
     part_with(draft, group, [member])

@@ -13,8 +13,15 @@ from pyralog.model import Uuid
 class TopicPartitions(Protocol):
     """Partitions of a topic as a member reports them."""
 
-    topic_id: Uuid
-    partitions: list[int]
+    @property
+    def topic_id(self) -> Uuid:
+        """The topic."""
+        ...
+
+    @property
+    def partitions(self) -> list[int]:
+        """Their numbers."""
+        ...
 
 
 Reported = Sequence[TopicPartitions] | None

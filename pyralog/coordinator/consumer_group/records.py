@@ -134,13 +134,17 @@ def member_tombstones(group_id: str, member_id: str) -> tuple[Record, Record, Re
     )
 
 
-def group_tombstones(group: ConsumerGroup) -> tuple[Record, ...]:
-    """The group is deleted, or becomes a classic one."""
+def group_tombstones(group: ConsumerGroup, replaced: tuple[str, str] | None = None) -> tuple[Record, ...]:
+    """The group is deleted, or becomes a classic one. `replaced` are the ids of a static member and of who has taken
+    its place by records that have not been replayed yet."""
     group_id = group.group_id
-    records = [_current_tombstone(group_id, member_id) for member_id in group.members]
-    records += [_target_tombstone(group_id, member_id) for member_id in group.target]
+    old, new = replaced or ("", "")
+    members = [new if member_id == old else member_id for member_id in group.members]
+    targets = [new if member_id == old else member_id for member_id in group.target]
+    records = [_current_tombstone(group_id, member_id) for member_id in members]
+    records += [_target_tombstone(group_id, member_id) for member_id in targets]
     records.append(Record(ConsumerGroupTargetAssignmentMetadataKey(group_id=group_id), None))
-    records += [_member_tombstone(group_id, member_id) for member_id in group.members]
+    records += [_member_tombstone(group_id, member_id) for member_id in members]
     records += [regex_tombstone(group_id, regex) for regex in group.resolved]
     records.append(partition_metadata_tombstone(group_id))
     records.append(Record(ConsumerGroupMetadataKey(group_id=group_id), None))

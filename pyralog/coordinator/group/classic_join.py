@@ -110,23 +110,23 @@ class Join:
             member_id = f"{self.instance_id}-{new_id()}"
             known = group.static.get(self.instance_id)
             if known is None:
-                self._add(member_id)
+                self._add(member_id, anonymous=True)
             else:
                 self._replace_static(known, member_id)
             return
         member_id = f"{self.client[0]}-{new_id()}"
         if self.version < MEMBER_ID_REQUIRED_FROM:
-            self._add(member_id)
+            self._add(member_id, anonymous=True)
             return
         group.pending.add(member_id)
         due_ms = self.effects.now_ms + self.message.session_timeout_ms
         self.effects.timers.append(member_timer(group.group_id, member_id, due_ms))
         self.refuse(ErrorCode.MEMBER_ID_REQUIRED, member_id)
 
-    def _add(self, member_id: str) -> None:
+    def _add(self, member_id: str, *, anonymous: bool = False) -> None:
         group, effects = self.group, self.effects
         member = ClassicMember(member_id, self.instance_id, self.client, self.timeouts_ms, self.protocols)
-        member.is_new = True
+        member.is_new, member.anonymous = True, anonymous
         if group.state is PREPARING and group.previous is EMPTY:
             group.new_member_added = True
         group.add(member, self.message.protocol_type)

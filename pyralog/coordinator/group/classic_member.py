@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
 from pyralog.coordinator.outcome import Timer
@@ -26,6 +26,14 @@ def member_timer(group_id: str, member_id: str, due_ms: int | None) -> Timer:
     return Timer((MEMBER_TIMER, group_id, member_id), due_ms, event)
 
 
+class Former(NamedTuple):
+    """What is known of a member that was in a group of the newer protocol, and not in the record of the classic one:
+    all its protocols, and the partitions by topic id that it had, until it has joined again."""
+
+    protocols: dict[str, bytes]
+    owned: Mapping[bytes, Iterable[int]]
+
+
 class ClassicMember:
     """One member. `protocols` holds its metadata by name, best liked first; tickets are those of parked requests.
 
@@ -33,11 +41,13 @@ class ClassicMember:
     """
 
     __slots__ = (
+        "anonymous",
         "armed_ms",
         "assignment",
         "client_host",
         "client_id",
         "deadline_ms",
+        "former",
         "instance_id",
         "is_new",
         "join_ticket",
@@ -45,6 +55,7 @@ class ClassicMember:
         "protocols",
         "rebalance_timeout_ms",
         "session_timeout_ms",
+        "settled",
         "sync_ticket",
     )
 
@@ -62,9 +73,12 @@ class ClassicMember:
         self.rebalance_timeout_ms, self.session_timeout_ms = timeouts_ms
         self.protocols = protocols
         self.assignment = b""
+        self.former: Former | None = None
         self.join_ticket = 0
         self.sync_ticket = 0
+        self.settled = True  # it was heard of since it got its assignment, so that it has given up everything else
         self.is_new = False
+        self.anonymous = False  # new, and its client has not been told its id yet
         self.deadline_ms = 0
         self.armed_ms: int | None = None
 

@@ -40,11 +40,20 @@ class SyncExpires(NamedTuple):
 
 
 class Rebalance(NamedTuple):
-    """The event that makes a group begin anew: its generation could not be stored, or its members were converted."""
+    """The event that makes a group begin anew: its generation could not be stored."""
 
     group_id: str
     generation: int
     why: str
+
+
+class Converted(NamedTuple):
+    """The event that follows a conversion from the newer protocol: sessions begin, and a rebalance if the members have
+    not what they shall have."""
+
+    group_id: str
+    generation: int
+    rebalance: bool
 
 
 class Effects:
@@ -232,7 +241,8 @@ def complete_join(group: ClassicGroup, effects: Effects) -> None:
     log.info("group %s: generation %d has %d members", group.group_id, group.generation, len(group.members))
     for member_id, member in group.members.items():
         ticket = group.take_join(member)
-        member.is_new = False
+        member.is_new = member.anonymous = False
+        member.former, member.settled = None, False
         if ticket:
             effects.reply(ticket, join_answer(group, member_id, leads=member_id == group.leader))
         effects.touch(group, member)

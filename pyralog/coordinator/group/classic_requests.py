@@ -10,6 +10,7 @@ from pyralog.coordinator.group.classic_admin import ADMIN_HANDLERS
 from pyralog.coordinator.group.classic_join import Join
 from pyralog.coordinator.group.classic_member import MemberExpires, member_timer
 from pyralog.coordinator.group.classic_rebalance import (
+    Converted,
     Effects,
     JoinExpires,
     Rebalance,
@@ -146,7 +147,10 @@ def heartbeat(shard: GroupShard, request: ClientRequest, ticket: int, now_ms: in
         return _heard(ticket, code)
     if message.generation_id != group.generation:
         return _heard(ticket, ErrorCode.ILLEGAL_GENERATION)
-    timers = group.members[member_id].touch(group.group_id, now_ms)
+    member = group.members[member_id]
+    if group.state is STABLE and member_id not in group.pending_sync:
+        member.settled = True
+    timers = member.touch(group.group_id, now_ms)
     return _heard(ticket, ErrorCode.REBALANCE_IN_PROGRESS if group.state is PREPARING else ErrorCode.NONE, timers)
 
 
@@ -280,6 +284,19 @@ def rebalance(shard: GroupShard, event: Rebalance, ticket: int, now_ms: int) -> 
     return effects.outcome()
 
 
+def converted(shard: GroupShard, event: Converted, ticket: int, now_ms: int) -> Outcome:
+    """The group comes from the newer protocol. Somebody may have joined again since."""
+    group = _classic(shard, event.group_id)
+    if group is None or group.generation != event.generation:
+        return NOTHING
+    effects = Effects(shard.settings, now_ms)
+    for member in group.members.values():
+        effects.touch(group, member)
+    if event.rebalance and group.state is STABLE:
+        prepare(group, "the last member of the newer protocol is gone", effects)
+    return effects.outcome()
+
+
 # --- records and the life of the shard ---
 
 
@@ -294,6 +311,11 @@ def replay(shard: GroupShard, key: Any, value: Any) -> None:
     if group is None:
         group = shard.groups[key.group] = ClassicGroup(key.group, value.current_state_timestamp)
     group.apply(value)
+    for member_id, former in shard.converted.pop(key.group, {}).items():
+        member = group.members.get(member_id)
+        if member is not None:
+            member.former = former
+            group.update(member, former.protocols, member.rebalance_timeout_ms, member.session_timeout_ms)
 
 
 def start(shard: GroupShard, now_ms: int) -> Outcome:
@@ -304,7 +326,9 @@ def start(shard: GroupShard, now_ms: int) -> Outcome:
             continue
         for member in group.members.values():
             effects.touch(group, member)
-        if len(group.members) > shard.settings.max_size:
+        if group.members and group.leader is None:
+            prepare(group, "the last member of the newer protocol is gone", effects)
+        elif len(group.members) > shard.settings.max_size:
             prepare(group, "the group is larger than group.max.size", effects)
     return effects.outcome()
 
@@ -318,6 +342,7 @@ CLASSIC_HANDLERS: Mapping[type, Callable[[GroupShard, Any, int, int], Outcome]] 
     JoinExpires: join_expires,
     SyncExpires: sync_expires,
     Rebalance: rebalance,
+    Converted: converted,
     **ADMIN_HANDLERS,
 }
 CLASSIC_REPLAY: Mapping[type, Callable[[GroupShard, Any, Any], None]] = {GroupMetadataKey: replay}

@@ -26,7 +26,7 @@ class GroupSettings(NamedTuple):
     consumer_max_assignment_interval_ms: int = 15_000
     consumer_max_size: int = INT_MAX
     consumer_assignors: tuple[str, ...] = ("uniform", "range")
-    consumer_migration_policy: str = "disabled"
+    consumer_migration_policy: str = "bidirectional"
     consumer_regex_refresh_interval_ms: int = 600_000
     offsets_retention_ms: int = 7 * DAY_MS
     offsets_retention_check_interval_ms: int = 600_000

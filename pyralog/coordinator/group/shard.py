@@ -33,6 +33,7 @@ from pyralog.wire.messages import LegacyOffsetCommitKey, OffsetCommitKey
 if TYPE_CHECKING:
     from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ClusterImage, ImageDelta
+    from pyralog.coordinator.group.classic_member import Former
     from pyralog.coordinator.group.settings import GroupSettings
 
 Handler = Callable[["GroupShard", Any, int, int], Outcome]
@@ -114,6 +115,8 @@ class GroupShard:
         # Of these topics, which a principal may see: subscriptions by regular expression match no others.
         self.visible_topics: Callable[[str, Collection[str]], Collection[str]] = _all_topics
         self.groups: dict[str, Any] = {}
+        # Of a group that becomes a classic one by the records at hand: its members. Volatile.
+        self.converted: dict[str, dict[str, Former]] = {}
         self.offsets = Offsets()
 
     def knows(self, group_id: str) -> bool:

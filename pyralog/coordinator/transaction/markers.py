@@ -1,4 +1,4 @@
-"""Writes the markers that end transactions: to every partition, again and again until each has its own."""
+"""Writes the markers that end transactions: to every partition, until each has its own or another node does it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MarkerGroups(Protocol):
 class _Job:
     """A transaction whose markers are on their way."""
 
-    __slots__ = ("coordinator_epoch", "done", "ending", "failures", "left", "wanted")
+    __slots__ = ("coordinator_epoch", "done", "ending", "failures", "fenced", "left", "wanted")
 
     def __init__(
         self, ending: Ending, coordinator_epoch: int, wanted: Callable[[], bool], done: Callable[[], None]
@@ -52,6 +52,7 @@ class _Job:
         self.done = done
         self.left = len(ending.partitions)
         self.failures = 0
+        self.fenced = False
 
 
 class Markers:
@@ -119,7 +120,7 @@ class Markers:
     def _go(self) -> None:
         while self._queue and self._in_flight < MAX_IN_FLIGHT and not self._closed:
             job, tp = self._queue.popleft()
-            if not job.wanted():
+            if job.fenced or not job.wanted():
                 continue
             self._in_flight += 1
             ending = job.ending
@@ -130,7 +131,12 @@ class Markers:
         self._in_flight -= 1
         if self._closed:
             return
-        if isinstance(value, BaseException) and not self._gone(job, tp, value):
+        if isinstance(value, KafkaError) and value.code is ErrorCode.TRANSACTION_COORDINATOR_FENCED:
+            # Another node coordinates the transaction by now, and ends it. Trying on would be in vain.
+            if not job.fenced:
+                log.warning("%s-%d: %s has another coordinator: %s", *tp, job.ending.transactional_id, value)
+            job.fenced = True
+        elif isinstance(value, BaseException) and not self._gone(job, tp, value):
             self._retry(job, tp, value)
         else:
             self.written += 1

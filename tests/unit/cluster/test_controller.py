@@ -46,7 +46,7 @@ def registered() -> ClusterImage:
 
 
 def test_a_registration_finalizes_the_features_that_are_served() -> None:
-    assert registered().features == {"metadata.version": 33, "transaction.version": 2}
+    assert registered().features == {"group.version": 1, "metadata.version": 33, "transaction.version": 2}
 
 
 def test_blocks_of_producer_ids_never_overlap() -> None:

@@ -114,7 +114,6 @@ async def test_a_transaction_without_partitions_is_done_at_once() -> None:
         ErrorCode.NOT_LEADER_OR_FOLLOWER,
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
         ErrorCode.KAFKA_STORAGE_ERROR,
-        ErrorCode.TRANSACTION_COORDINATOR_FENCED,
         ErrorCode.NOT_ENOUGH_REPLICAS,
     ],
 )
@@ -126,6 +125,18 @@ async def test_a_partition_that_is_not_ready_is_tried_again(code: ErrorCode) -> 
     assert bench.done == []
     await bench.until(lambda: bench.done)
     assert bench.target.tries == {T0: 1, T1: 4}
+
+
+async def test_a_transaction_of_another_coordinator_is_left_to_it() -> None:
+    """TRANSACTION_COORDINATOR_FENCED: a marker with a later coordinator epoch has been there."""
+    bench = Bench()
+    bench.target.errors[T0] = [ErrorCode.TRANSACTION_COORDINATOR_FENCED] * 1000
+    bench.end(T0, T1)
+    bench.end(T1, name="other")
+    await bench.until(lambda: bench.done)
+    assert bench.done == ["other"]
+    assert bench.target.tries[T0] == 1
+    assert bench.markers.retries == 0
 
 
 async def test_a_group_coordinator_that_is_loading_is_asked_again() -> None:
