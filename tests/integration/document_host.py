@@ -78,9 +78,10 @@ class DocumentHost:
             set -eu
             start() {{
                 command=$(sed -n 's#^ExecStart=/usr/local#{self.root}/usr/local#p' {unit})
+                rm -f {ready}; touch {ready}
                 setsid $command > {ready} 2>&1 < /dev/null & echo $! > {pid}
                 for _ in $(seq 300); do
-                    grep -q 'ready' {ready} && return 0
+                    grep -q '^Pyralog .* ready' {ready} && return 0
                     kill -0 $(cat {pid}) || {{ cat {ready} >&2; return 1; }}
                     sleep 0.1
                 done
