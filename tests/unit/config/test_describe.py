@@ -59,7 +59,6 @@ def test_types_and_defaults_of_broker_configs_equal_kafkas() -> None:
         "broker.id",
         "controller.quorum.election.timeout.ms",
         "controller.quorum.voters",
-        "group.consumer.migration.policy",
         "listeners",
         "log.dir",
         "log.flush.interval.ms",
