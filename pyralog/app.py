@@ -319,6 +319,7 @@ class Node:
         for sock, _ in self._admin_bound:
             self._http.listen(sock)
         plane.events.handover = self._http.adopt
+        log.info("console on http://%s/console/", _where(listeners[0]))
 
     async def _begin_coordinators(self) -> None:
         """What a ready node does next: handlers are imported beside the loop, then coordinators load their logs."""

@@ -13,7 +13,7 @@ def test_wheels_hold_all_stubs_and_declarations_and_nothing_else_beside_the_modu
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert setuptools["include-package-data"] is False
     named = {path for pattern in setuptools["package-data"]["pyralog"] for path in PACKAGE.glob(pattern)}
-    dashboards = (PACKAGE / "dashboards").iterdir()
+    dashboards = [*(PACKAGE / "dashboards").iterdir(), *(PACKAGE / "admin" / "console").iterdir()]
     assert named == {*PACKAGE.rglob("*.pyi"), *PACKAGE.rglob("*.pxd"), PACKAGE / "py.typed", *dashboards}
 
 

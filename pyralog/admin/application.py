@@ -9,12 +9,12 @@ from aiohttp import hdrs, web
 
 from pyralog.admin.gate import HEADERS, Gate
 from pyralog.admin.routes import ROUTES, encoded, nearest
-from pyralog.admin.routes_model import Answer, Args, Document, HttpRefusal, Route
+from pyralog.admin.routes_model import Answer, Args, Document, Elsewhere, HttpRefusal, Route
 from pyralog.admin.sources import Sources
 
 log = logging.getLogger(__name__)
 
-MISDIRECTED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, FAULT = 421, 403, 404, 405, 500
+FOUND, MISDIRECTED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, FAULT = 302, 421, 403, 404, 405, 500
 # Nothing takes a body; what comes all the same is read and thrown away up to this size.
 MAX_BODY_BYTES = 64 * 1024
 # Bytes of one line of a head; all of it is bounded by http.MAX_HEAD_BYTES.
@@ -67,6 +67,8 @@ async def _response(answer: Answer, sources: Sources) -> web.Response:
         # Ten thousand partitions are some 50 ms of encoding: not on the loop.
         body = await sources.work.run(encoded, answer.value)
         return web.Response(body=body, status=answer.status, content_type="application/json", charset="utf-8")
+    if isinstance(answer, Elsewhere):
+        return web.Response(status=FOUND, headers={hdrs.LOCATION: answer.path})
     return web.Response(body=answer.body, headers={hdrs.CONTENT_TYPE: answer.content_type})
 
 

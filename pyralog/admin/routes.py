@@ -6,7 +6,7 @@ import difflib
 import html
 import json
 
-from pyralog.admin import listing, status
+from pyralog.admin import console_files, listing, status
 from pyralog.admin.openapi import document
 from pyralog.admin.routes_model import Args, Document, Handler, Parameter, Route, Text
 from pyralog.admin.sources import Sources
@@ -18,7 +18,7 @@ TOPIC = Parameter("topic", "string", "This topic alone.")
 
 async def openapi(sources: Sources, args: Args) -> Document:
     """This interface as an OpenAPI 3.1 document."""
-    return Document(document(ROUTES, __version__))
+    return Document(document([route for route in ROUTES if route.listed], __version__))
 
 
 async def index(sources: Sources, args: Args) -> Text:
@@ -41,7 +41,7 @@ async def public_metrics(sources: Sources, args: Args) -> Text:
 def page(routes: tuple[Route, ...], version: str) -> str:
     """A page without scripts and without requests to anywhere."""
     rows = []
-    for route in routes:
+    for route in (route for route in routes if route.listed):
         path = html.escape(route.path)
         link = path if "{" in path else f'<a href="{path}">{path}</a>'
         names = ", ".join(f"<code>{html.escape(one.name)}</code>" for one in route.parameters)
@@ -54,9 +54,11 @@ def page(routes: tuple[Route, ...], version: str) -> str:
     )
 
 
-def _route(path: str, handler: Handler, *parameters: Parameter, media: str = "application/json") -> Route:
-    doc = (handler.__doc__ or "").strip()
-    return Route(path, handler, " ".join(doc.split()), parameters, media, open=path.startswith("/health"))
+def _route(
+    path: str, handler: Handler, *parameters: Parameter, media: str = "application/json", listed: bool = True
+) -> Route:
+    doc = " ".join((handler.__doc__ or "").split())
+    return Route(path, handler, doc, parameters, media, open=path.startswith("/health"), listed=listed)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -69,6 +71,10 @@ ROUTES: tuple[Route, ...] = (
     _route("/replication/status", status.replication),
     _route("/metrics", metrics, media="text/plain"),
     _route("/public_metrics", public_metrics, media="text/plain"),
+    _route("/", console_files.elsewhere, media=HTML, listed=False),
+    _route("/console", console_files.elsewhere, media=HTML, listed=False),
+    _route("/console/", console_files.index, media=HTML),
+    _route("/console/{file}", console_files.file, media="text/javascript", listed=False),
     _route("/api/v1/", index, media=HTML),
     _route("/api/v1/openapi.json", openapi),
     _route("/api/v1/cluster", listing.cluster),
@@ -86,7 +92,7 @@ ROUTES: tuple[Route, ...] = (
 
 def nearest(path: str) -> str | None:
     """The route that a mistyped path is most like."""
-    found = difflib.get_close_matches(path[:200], [route.path for route in ROUTES], 1, 0.4)
+    found = difflib.get_close_matches(path[:200], [route.path for route in ROUTES if route.listed], 1, 0.4)
     return found[0] if found else None
 
 

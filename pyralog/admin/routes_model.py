@@ -36,7 +36,13 @@ class Text(NamedTuple):
     content_type: str
 
 
-Answer: TypeAlias = "Document | Text"
+class Elsewhere(NamedTuple):
+    """Another path of this node."""
+
+    path: str
+
+
+Answer: TypeAlias = "Document | Text | Elsewhere"
 
 
 class Args:
@@ -90,7 +96,8 @@ class Parameter(NamedTuple):
 
 
 class Route(NamedTuple):
-    """One line of the routing table. An `open` one will answer without credentials when there are any."""
+    """One line of the routing table. An `open` one will answer without credentials when there are any; what is not
+    `listed` is for browsers on their way and not part of the interface."""
 
     path: str
     handler: Handler
@@ -98,3 +105,4 @@ class Route(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     media: str = "application/json"
     open: bool = False
+    listed: bool = True

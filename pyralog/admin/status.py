@@ -64,10 +64,22 @@ async def status(sources: Sources, args: Args) -> Document:
         "topics": len(image.topics),
         "partitions": counts._asdict(),
         "log_dirs": [{"path": sources.directory, **room._asdict(), "failed": sources.failure() is not None}],
+        "traffic": traffic(sources),
         "connections": {"kafka": engine["open_connections"], "limit": sources.config.network.max_connections},
         "acknowledgement": acknowledgement(sources),
     }
     return Document(found)
+
+
+def traffic(sources: Sources) -> dict[str, Json]:
+    """What this node has received, sent and answered since it started."""
+    counted, stats = sources.plane.engine.counters(), sources.stats.requests
+    python = sum(count for api, count in stats.items() if api not in ("Produce", "Fetch"))
+    return {
+        "received_bytes": counted["bytes_received"],
+        "sent_bytes": counted["bytes_sent"],
+        "requests": counted["requests_produce"] + counted["requests_fetch"] + counted["requests_static"] + python,
+    }
 
 
 def brokers(sources: Sources) -> list[Json]:

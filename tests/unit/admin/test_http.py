@@ -112,7 +112,8 @@ async def test_health_with_keep_alive_and_any_split(front: HttpFront) -> None:
 @pytest.mark.parametrize(
     ("path", "host", "status"),
     [
-        ("/", "localhost", 404),
+        ("/", "localhost", 302),
+        ("/nothing", "localhost", 404),
         ("/health", "127.0.0.1:9092", 200),
         ("/health", "[::1]:9092", 200),
         ("/health", "10.1.2.3", 200),
