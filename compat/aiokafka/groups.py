@@ -127,6 +127,41 @@ async def group_listener(ctx: Context) -> object:
     return calls[:4]
 
 
+@suite.case("group.static", smoke=False)
+async def group_static(ctx: Context) -> object:
+    """A static member that comes back has its partitions; the other is not disturbed."""
+    topic, group = await topic_of(ctx), ctx.topic("group")
+    async with member(ctx, group, topic, group_instance_id="other") as other:
+
+        async def both() -> bool:
+            await other.getmany(timeout_ms=50)
+            return [len(one.assignment()), len(other.assignment())] == [2, 2]
+
+        async with member(ctx, group, topic, group_instance_id="one") as one:
+            await until(both, "an assignment of both", timeout_s=30)
+            before = one.assignment(), other.assignment()
+        async with member(ctx, group, topic, group_instance_id="one") as one:
+            await until(both, "the assignment again", timeout_s=30)
+            equal((one.assignment(), other.assignment()), before)
+    return None
+
+
+@suite.case("group.simple")
+async def group_simple(ctx: Context) -> object:
+    """Offsets of a consumer that assigns its partitions itself; where nothing was committed, there is nothing."""
+    topic, group = await topic_of(ctx, 2), ctx.topic("group")
+    await write(ctx, topic, [b"v"] * 5)
+    seen = []
+    for _ in range(2):
+        client = AIOKafkaConsumer(bootstrap_servers=ctx.bootstrap, group_id=group, enable_auto_commit=False)
+        client.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+        await client.start()
+        seen.append([await client.committed(TopicPartition(topic, index)) for index in (0, 1)])
+        await client.commit({TopicPartition(topic, 0): 3})
+        await client.stop()
+    return seen
+
+
 @suite.case("group.metadata")
 async def group_metadata(ctx: Context) -> object:
     """What is committed with an offset comes back."""

@@ -143,7 +143,7 @@ def transaction_fenced(ctx: Context) -> object:
     return [refused, [int(one.value) for one in read(ctx, topic, 1, isolation_level="read_committed")]]
 
 
-@suite.case("transaction.exactly_once")
+@suite.case("transaction.exactly_once", smoke=False)
 def exactly_once(ctx: Context) -> object:
     """Copy a topic in transactions that carry the offsets, with aborts between and a member that is replaced."""
     source, sink, group = topic_of(ctx), topic_of(ctx, 1), ctx.topic("group")

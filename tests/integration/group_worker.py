@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.checker.history import Assign, Commit, Committed, Event, Poll, decode, encode
+from tests.reference.process import TIED_TO_US
 
 STOP = threading.Event()
 SESSION_MS, BEAT_MS, REBALANCE_MS = 6_000, 500, 20_000
-CLIENTS = ("kafka-python", "confluent-kafka", "aiokafka", "kcat")
+CLIENTS = ("kafka-python", "confluent-kafka", "aiokafka", "kcat", "console")
 Records = list[tuple[int, str]]
 
 
@@ -205,12 +207,41 @@ def kcat(options: argparse.Namespace, notes: Notes) -> None:
         options.group,
         options.topic,
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    follow(command, re.compile(r"(\d+) (\d+) (.*)"), notes)
+
+
+def console(options: argparse.Namespace, notes: Notes) -> None:
+    """Kafka's console consumer; like kcat it commits by itself."""
+    from tests.reference.kafka import install_tools, java, tool_class
+
+    strategies = [f"org.apache.kafka.clients.consumer.{name}Assignor" for name in ("RoundRobin", "Range")]
+    settings = {
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": SESSION_MS,
+        "heartbeat.interval.ms": BEAT_MS,
+        "max.poll.interval.ms": REBALANCE_MS,
+        "auto.commit.interval.ms": 200,
+        "reconnect.backoff.max.ms": 200,
+        "partition.assignment.strategy": ",".join(strategies),  # one of them is what aiokafka asks for
+    }
+    args = ["--bootstrap-server", options.bootstrap, "--topic", options.topic, "--group", options.group]
+    args += [argument for name, value in settings.items() for argument in ("--command-property", f"{name}={value}")]
+    for name in ("print.partition", "print.offset"):
+        args += ["--formatter-property", f"{name}=true"]
+    quick = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    command = java(install_tools(), tool_class("ConsoleConsumer"), *args, options=quick)
+    follow(command, re.compile(r"Partition:(\d+)\tOffset:(\d+)\t(.*)"), notes)
+
+
+def follow(command: Sequence[str], line: re.Pattern[str], notes: Notes) -> None:
+    """Note what a program prints: partition, offset and value of each record. SIGTERM ends it in order."""
+    process = subprocess.Popen([*TIED_TO_US, *command], stdout=subprocess.PIPE, text=True)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     assert process.stdout is not None
-    for line in process.stdout:
-        partition, offset, value = line.split()
-        notes.add(Poll(notes.name, notes.of(int(partition)), [(int(offset), value)]))
+    for text in process.stdout:
+        if found := line.fullmatch(text.rstrip("\n")):
+            partition, offset, value = found.groups()
+            notes.add(Poll(notes.name, notes.of(int(partition)), [(int(offset), value)]))
     process.wait(30)
 
 
@@ -238,7 +269,8 @@ def main() -> int:
     if options.client == "aiokafka":
         asyncio.run(aio(options, notes))
     else:
-        {"kafka-python": kafka_python, "confluent-kafka": confluent, "kcat": kcat}[options.client](options, notes)
+        run = {"kafka-python": kafka_python, "confluent-kafka": confluent, "kcat": kcat, "console": console}
+        run[options.client](options, notes)
     return 0
 
 

@@ -1,7 +1,8 @@
-"""Members of four client kinds in one group: rebalances, rolling restarts, kill -9 of the broker and of members."""
+"""Members of five client kinds in one group: rebalances, rolling restarts, kill -9 of the broker and of members."""
 
 from __future__ import annotations
 
+import collections
 import os
 import shutil
 import subprocess
@@ -23,7 +24,8 @@ PARTITIONS = 4
 SETTINGS = {"groups.initial_rebalance_delay_ms": 500}
 # A member that is gone is missed after its session; the others join again, fetch offsets and read.
 STUCK_S = SESSION_MS / 1000 + 6
-HERE = tuple(client for client in CLIENTS if client != "kcat" or shutil.which("kcat"))
+NEEDS = {"kcat": "kcat", "console": "java"}
+HERE = tuple(client for client in CLIENTS if client not in NEEDS or shutil.which(NEEDS[client]))
 
 
 class Member:
@@ -179,3 +181,62 @@ def test_kcat_joins_others(brokers: Callable[..., Broker], workers: Callable[...
     acked = {event.value for event in sent if isinstance(event, Send) and event.kind == "ok"}
     # kcat drops the record that it has in hand when it must stop or give up a partition, on Apache Kafka too.
     until(lambda: len(acked - members.read()) <= 2 * PARTITIONS, "what was acknowledged is read", 60)
+
+
+@pytest.mark.skipif("kcat" not in HERE or "console" not in HERE, reason="kcat or Java is not installed")
+@pytest.mark.timeout(300 + 300 * LONG)
+def test_console_clients_join_and_leave_among_others(
+    brokers: Callable[..., Broker], workers: Callable[..., Worker], members: Members
+) -> None:
+    """Two console consumers, kcat and a member of each library; each is replaced in turn."""
+    broker = brokers(SETTINGS)
+    partitions = 8  # more than there are members, so that each has one
+    create_topic(broker.address, "t", partitions)
+    producer = workers("produce", "confluent-kafka", broker, "t", "--partitions", str(partitions), "--rate", "200")
+    group = [members.start(client, broker, "t") for client in ("console", "console", *CLIENTS[:4])]
+
+    def all_read(why: str) -> None:
+        """Every member that runs reads, also one that takes its time to start."""
+        since_ns, names = time.time_ns(), {member.name for member in group}
+
+        def readers() -> set[str]:
+            history = members.history()
+            return {event.process for at, event in history if isinstance(event, Poll) and at >= since_ns}
+
+        until(lambda: names <= readers(), f"{why}: {names} read", 60)
+
+    all_read("the group is formed")
+    rebalances = len(group)
+    for _ in range(LONG):
+        for at, member in enumerate(group):
+            leave(member)
+            group[at] = members.start(member.client, broker, "t")
+            all_read(f"{member.name} was replaced")
+            rebalances += 2
+    for member in group[2:]:
+        leave(member)
+    del group[2:]
+    all_read("only console consumers are left")
+    producer.stop()
+    producer.finish()
+    sent = load(producer.history)
+    acked = {event.value for event in sent if isinstance(event, Send) and event.kind == "ok"}
+    # kcat may drop the record that it has in hand when it gives a partition up: see test_kcat_joins_others.
+    until(lambda: len(acked - members.read()) <= rebalances, "what was acknowledged is read", 60)
+    for member in group:
+        leave(member)
+    polls = [event for _, event in members.history() if isinstance(event, Poll)]
+    values = collections.defaultdict(list)
+    for event in polls:
+        for offset, value in event.records:
+            values[event.partition, offset].append(value)
+    assert [place for place, found in values.items() if len(set(found)) > 1] == []
+    # Read twice is only what lay beyond the committed offset when its partition moved: no more than was written since.
+    again = sum(map(len, values.values())) - len(values)
+    assert again <= len(values) // 2, f"{again} of {len(values)} records were read again"
+
+
+def leave(member: Member) -> None:
+    """End a member in order, whatever its exit code: those of Java tell of the signal."""
+    member.process.terminate()
+    member.process.wait(30)

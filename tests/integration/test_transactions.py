@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,8 @@ from tests.checker.history import Assign, Event, Poll, Txn, load
 from tests.checker.judge import check
 from tests.integration.conftest import LONG, create_topic, until
 from tests.integration.transactional_worker import CLIENTS
-from tests.reference.process import Broker
+from tests.reference.kafka import install_tools, java
+from tests.reference.process import TIED_TO_US, Broker
 
 PARTITIONS = 3
 TOPIC = "ledger"
@@ -154,3 +157,98 @@ def test_a_killed_application_leaves_nothing_behind(
         until(lambda app=app: app.committed() >= 5, "transactions", timeout_s=60)
         app.kill()
     judge(apps, broker)
+
+
+COPIES = 1200  # records that each application copies, ten in a transaction
+COPIERS = ("kafka-python", "confluent-kafka", *(["java"] if shutil.which("java") else []))
+COPIER_CLASS = "org.apache.kafka.tools.TransactionalMessageCopier"
+
+
+class Copier:
+    """A read-process-write application, started again whenever it ends; Java's is that of Kafka's system tests."""
+
+    def __init__(self, client: str, broker: Broker, folder: Path) -> None:
+        self.source, self.sink = f"{client}-in", f"{client}-out"
+        self.errors = folder / f"{client}.copier"
+        self.lives = 0
+        python = [sys.executable, "-m", "tests.integration.copying_worker", client, broker.address]
+        self.command = [*TIED_TO_US, *python, self.source, self.sink]
+        if client == "java":
+            args = ["--broker-list", broker.address, "--input-topic", self.source, "--input-partition", "0"]
+            args += ["--output-topic", self.sink, "--consumer-group", self.sink, "--transactional-id", self.sink]
+            args += ["--transaction-size", "10", "--group-mode", "--enable-random-aborts"]
+            self.command = [*TIED_TO_US, *java(install_tools(), COPIER_CLASS, *args, options=("-Xmx128m",))]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """See to it that it runs."""
+        if self.process is None or self.process.poll() is not None:
+            self.lives += 1
+            with self.errors.open("a") as errors:
+                self.process = subprocess.Popen(self.command, stdout=errors, stderr=errors)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def values(broker: Broker, topic: str) -> list[int]:
+    """The committed values of a topic of one partition, to the end of what is stable."""
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+    settings = {"bootstrap.servers": broker.address, "group.id": "reader", "isolation.level": "read_committed"}
+    consumer = Consumer({**settings, "enable.auto.commit": False, "enable.partition.eof": True, "log_level": 2})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found, deadline = [], time.monotonic() + 30
+    while time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is None:
+            continue
+        if (error := message.error()) is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                break
+            continue
+        found.append(int(message.value() or b"-1"))
+    consumer.close()
+    return found
+
+
+def fill(broker: Broker, topic: str, count: int) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": broker.address})
+    for number in range(count):
+        producer.produce(topic, b"%d" % number, partition=0)
+    assert producer.flush(30) == 0
+
+
+@pytest.mark.timeout(200 + 100 * LONG)
+def test_what_is_copied_under_kill_9_is_there_once(brokers: Callable[..., Broker], tmp_path: Path) -> None:
+    """Read, process, write: offsets and records of a transaction come about together, and once, in each client."""
+    broker = brokers()
+    copiers = [Copier(client, broker, tmp_path) for client in COPIERS]
+    for copier in copiers:
+        create_topic(broker.address, copier.source)
+        create_topic(broker.address, copier.sink)
+        fill(broker, copier.source, COPIES * LONG)
+
+    def copied() -> int:
+        for copier in copiers:
+            copier.run()
+        return sum(len(values(broker, copier.sink)) for copier in copiers)
+
+    with contextlib.ExitStack() as stack:
+        for copier in copiers:
+            stack.callback(copier.kill)
+        done, kills, total = copied(), 0, COPIES * LONG * len(copiers)
+        while done < total:
+            until(lambda done=done: copied() > done, f"more copies than {done}", timeout_s=60)
+            if kills < 4 * LONG:
+                broker.kill()
+                broker.start()
+                kills += 1
+            done = copied()
+    for copier in copiers:
+        assert values(broker, copier.sink) == list(range(COPIES * LONG)), (copier.sink, copier.lives)
+    assert kills >= 2 * LONG
