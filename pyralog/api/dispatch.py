@@ -9,8 +9,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pyralog._speedups.quick import Desk
 from pyralog.api.audit import AUDITED
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
@@ -53,12 +55,16 @@ class DispatchStats:
         self.failures[api] += 1
         self.errors[api, code.name] += 1
 
+    def latency(self, api: str) -> Latency:
+        """How long requests took."""
+        found = self.durations.get(api)
+        if found is None:
+            found = self.durations[api] = Latency()
+        return found
+
     def took(self, api: str, began_ns: int) -> None:
         """A request was answered."""
-        latency = self.durations.get(api)
-        if latency is None:
-            latency = self.durations[api] = Latency()
-        latency.add(time.monotonic_ns() - began_ns)
+        self.latency(api).add(time.monotonic_ns() - began_ns)
 
 
 class AnswerCache:
@@ -107,13 +113,20 @@ class Dispatcher:
 
     def __init__(self, apis: Mapping[int, Api], services: Services) -> None:
         self._apis = apis
-        # By the bytes that a frame begins with, its API key.
-        self._quick = {key.to_bytes(2, "big"): (api, api.quick) for key, api in apis.items() if api.quick is not None}
         self._services = services
-        self.plane = services.plane
         self._cache = AnswerCache()
         self._complaints: set[tuple[str, int, int, str]] = set()
         self.stats = DispatchStats()
+        # By the bytes that a frame begins with, its API key.
+        self._quick = {
+            key.to_bytes(2, "big"): (api.name, api.quick, self._desk(api))
+            for key, api in apis.items()
+            if api.quick is not None
+        }
+
+    def _desk(self, api: Api) -> Desk:
+        took = self.stats.latency(api.name).add
+        return Desk(self.stats, self._services.plane.reply, partial(self._answer_error, api), took)
 
     def forget_answers(self) -> None:
         """The configuration of this node has changed."""
@@ -124,10 +137,11 @@ class Dispatcher:
         try:
             found = self._quick.get(forwarded.frame[:2])
             if found is not None:
-                api, quick = found
-                if quick(forwarded, self._services, _Quick(self, api, forwarded)):
-                    self.stats.requests[api.name] += 1
-                    self.stats.waiting += 1
+                name, quick, desk = found
+                if quick(forwarded, self._services, desk.waiter(forwarded, forwarded.token)):
+                    stats = self.stats
+                    stats.requests[name] += 1
+                    stats.waiting += 1
                     return
             self._dispatch(forwarded)
         except Exception:
@@ -135,7 +149,7 @@ class Dispatcher:
             log.exception("a request of %d bytes could not be dispatched", len(forwarded.frame))
             self._services.plane.close(forwarded.token)
 
-    def answer_error(self, api: Api, forwarded: Forwarded, began_ns: int, error: Exception) -> None:
+    def _answer_error(self, api: Api, forwarded: Forwarded, began_ns: int, error: Exception) -> None:
         """Say why a request that was taken the quick way has no answer."""
         try:
             header = parse_request_header(forwarded.frame)
@@ -329,25 +343,3 @@ class Dispatcher:
             api_key,
             version,
         )
-
-
-class _Quick:
-    """Waits for the answer to one request that an API's quick way may take."""
-
-    __slots__ = ("_api", "_began_ns", "_dispatcher", "_forwarded")
-
-    def __init__(self, dispatcher: Dispatcher, api: Api, forwarded: Forwarded) -> None:
-        self._dispatcher = dispatcher
-        self._api = api
-        self._forwarded = forwarded
-        self._began_ns = time.monotonic_ns()
-
-    def resolve(self, value: bytes | Exception) -> None:
-        """The framed answer, or the error."""
-        dispatcher = self._dispatcher
-        dispatcher.stats.waiting -= 1
-        if isinstance(value, bytes):
-            dispatcher.stats.took(self._api.name, self._began_ns)
-            dispatcher.plane.reply(self._forwarded.token, value)
-        else:
-            dispatcher.answer_error(self._api, self._forwarded, self._began_ns, value)

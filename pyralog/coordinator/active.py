@@ -169,10 +169,9 @@ class ActiveShard:
         if size_bytes > MAX_OUTCOME_BYTES:
             return False
         entry = self._entry(size_bytes, None)
-        offset = self._put(entry, records, size_bytes)
         entry.replies.append((answered, request.answer))
         try:
-            machine.store(request, now_ms, offset)
+            machine.store(request, now_ms, self._put(entry, records, size_bytes))
         except Exception as error:
             log.exception("%s-%d: a record could not be applied", *self.tp)
             self._fail(error)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from pyralog.coordinator.active import ActiveShard
 from pyralog.coordinator.loading import Last, Piece, apply, read
-from pyralog.coordinator.outcome import Machine, Outcome, QuickRequest
+from pyralog.coordinator.outcome import Machine, Outcome
 from pyralog.coordinator.partitioner import partition_for
-from pyralog.coordinator.waiting import Answered, Load
+from pyralog.coordinator.waiting import Load
 from pyralog.errors import CorruptRecordError, ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.runtime import BulkLoad, Pending
@@ -102,6 +102,8 @@ class CoordinatorRuntime(Generic[M]):
         self._make = make
         self._image: ClusterImage | None = None
         self._slots: dict[int, _Slot] = {}
+        # The shards that take requests, by partition.
+        self.active: dict[int, ActiveShard] = {}
         self._wanted: deque[int] = deque()
         self._loaders = 0
         self._stopping = False
@@ -131,13 +133,6 @@ class CoordinatorRuntime(Generic[M]):
 
         topic.make().then(made)
         return result
-
-    def take(self, partition: int, request: QuickRequest, size: int, answered: Answered) -> bool:
-        """See ActiveShard.take; False also where the shard is not to be had here."""
-        slot = self._slots.get(partition)
-        if slot is None or slot.shard is None or self._stopping:
-            return False
-        return slot.shard.take(request, size, answered)
 
     def shard(self, partition: int) -> ActiveShard:
         """The shard of a partition; KafkaError when it is elsewhere, still loading, or cannot be loaded."""
@@ -209,6 +204,7 @@ class CoordinatorRuntime(Generic[M]):
 
     def _drop(self, partition: int) -> None:
         slot = self._slots.pop(partition, None)
+        self.active.pop(partition, None)
         if slot is None:
             return
         if slot.retry is not None:
@@ -219,6 +215,7 @@ class CoordinatorRuntime(Generic[M]):
     async def stop(self, timeout_ms: int) -> None:
         """Take no more, let what is on its way reach the log, and tell everybody else to look elsewhere."""
         self._stopping = True
+        self.active.clear()
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
         shards = [slot.shard for slot in self._slots.values() if slot.shard is not None]
         while any(not shard.idle for shard in shards) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
@@ -299,12 +296,15 @@ class CoordinatorRuntime(Generic[M]):
         def failed(shard: ActiveShard, error: BaseException) -> None:
             if slot.shard is shard:
                 slot.shard = None
+                self.active.pop(partition, None)
                 slot.state = State.LOADING
                 self._retry(partition, slot, RETRY_MS)
 
         machine.image = self._current()
         shard = ActiveShard(tp, machine, end, ports.plane, ports.clock, self.load, failed)
         slot.shard, slot.state, slot.failures = shard, State.ACTIVE, 0
+        if not self._stopping:
+            self.active[partition] = shard
         shard.start()
 
     def _failed_to_load(self, partition: int, slot: _Slot, error: Exception) -> None:

@@ -36,6 +36,8 @@ from pyralog.wire.messages import (
 if TYPE_CHECKING:
     from pyralog.net.plane import Forwarded
 
+# An enum's member is looked up slowly.
+READ, GROUP, TOPIC = Operation.READ, ResourceType.GROUP, ResourceType.TOPIC
 IDS_FROM = 10
 ANSWERS = OffsetAnswers(OffsetCommitResponse, OffsetCommitResponseTopic, OffsetCommitResponsePartition)
 
@@ -64,15 +66,16 @@ def quick(forwarded: Forwarded, services: Services, answered: Answered) -> bool:
     if of_nobody and not services.auditor.has_told(forwarded.connection, commit.group_id):
         return False
     principal, allows, image = forwarded.connection.principal, services.authorizer.allows, services.quorum.image
-    if not allows(principal, Operation.READ, ResourceType.GROUP, commit.group_id):
+    if not allows(principal, READ, GROUP, commit.group_id):
         return False
     for topic in commit.topics:
         found = image.topics.get(topic.name) if topic.name is not None else image.topic_by_id(topic.topic_id)
-        if found is None or topic.last >= len(found.partitions):
+        if found is None:
             return False
-        topic.name, topic.topic_id = found.name, found.topic_id
-        if not allows(principal, Operation.READ, ResourceType.TOPIC, found.name):
+        name, topic.topic_id, partitions = found
+        if topic.last >= len(partitions) or not allows(principal, READ, TOPIC, name):
             return False
+        topic.name = name
     return services.groups.commit(commit, len(frame), answered)
 
 

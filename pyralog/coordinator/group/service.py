@@ -30,6 +30,7 @@ class GroupCoordinator:
         self.settings = settings
         self._new_id = new_id
         self._image: ClusterImage | None = None
+        self._partitions = 1
         # Of these topics, which a principal may see; set by app.py where there is access control.
         self.visible_topics: Callable[[str, Collection[str]], Collection[str]] = lambda _, topics: topics
         self.runtime: CoordinatorRuntime[GroupShard] = CoordinatorRuntime(topic.name, GROUP_RECORDS, ports, self._make)
@@ -51,13 +52,18 @@ class GroupCoordinator:
 
     def begin(self, image: ClusterImage) -> None:
         """Load what this node leads, in the background."""
-        self._image = image
+        self._follow(image)
         self.runtime.begin(image)
 
     def on_image(self, delta: ImageDelta, image: ClusterImage) -> None:
         """The cluster has changed."""
-        self._image = image
+        self._follow(image)
         self.runtime.on_image(delta, image)
+
+    def _follow(self, image: ClusterImage) -> None:
+        self._image = image
+        topic = image.topics.get(self.topic.name)
+        self._partitions = 1 if topic is None else len(topic.partitions)
 
     def reconfigure(self, settings: GroupSettings) -> None:
         """Go by other settings from now on, groups and timers at hand included."""
@@ -80,8 +86,8 @@ class GroupCoordinator:
 
     def commit(self, commit: Commit, size: int, answered: Answered) -> bool:
         """Store a commit that nothing speaks against; False: nothing has happened, `submit` says why."""
-        partitions = self.topic.partitions
-        return partitions > 0 and self.runtime.take(partition_for(commit.group_id, partitions), commit, size, answered)
+        shard = self.runtime.active.get(partition_for(commit.group_id, self._partitions))
+        return shard is not None and shard.take(commit, size, answered)
 
     def write_marker(
         self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool

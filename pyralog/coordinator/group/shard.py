@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyralog._speedups.codec import Message
@@ -31,7 +32,6 @@ from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import LegacyOffsetCommitKey, OffsetCommitKey
 
 if TYPE_CHECKING:
-    from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.group.classic_member import Former
     from pyralog.coordinator.group.settings import GroupSettings
@@ -118,6 +118,9 @@ class GroupShard:
         # Of a group that becomes a classic one by the records at hand: its members. Volatile.
         self.converted: dict[str, dict[str, Former]] = {}
         self.offsets = Offsets()
+        # The quick way of a commit: see coordinator.outcome.QuickMachine.
+        self.admit = partial(admit_quick, self)
+        self.store = self.offsets.store
 
     def knows(self, group_id: str) -> bool:
         """Whether there is such a group. One that has offsets and no entry in `groups` is one of simple consumers:
@@ -135,14 +138,6 @@ class GroupShard:
         if handler is None:
             raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, f"no group machine takes {type(subject).__name__}")
         return handler(self, request, ticket, now_ms)
-
-    def admit(self, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
-        """The quick way of an OffsetCommit: see coordinator.outcome.QuickMachine."""
-        return admit_quick(self, commit, now_ms)
-
-    def store(self, commit: Commit, now_ms: int, offset: int) -> None:
-        """Apply its records."""
-        self.offsets.store(commit, now_ms, offset)
 
     def replay(
         self, key: Message, value: Message | None, *, offset: int, timestamp_ms: int, transaction: Transaction | None
