@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 256
+# Of these, those of one address: whoever takes them all would keep probes and scrapes out.
+MAX_OF_ADDRESS = 128
 MAX_LOGGED_PEERS = 1000
+# How long a peer may leave an answer unread.
+STALLED_S = 30.0
 # The heads of requests that have come but are not yet being answered; pipelined ones count together.
 MAX_HEAD_BYTES = 64 * 1024
 ACCEPTS = 16
@@ -44,11 +48,13 @@ class _HandOver(asyncio.Protocol):
     """Passes a connection on to another protocol, together with the bytes that were read to recognise it.
 
     A connection that has begun a request and not sent its whole head in time is aborted, and so is one that sends
-    more than MAX_HEAD_BYTES ahead of what is being answered.
+    more than MAX_HEAD_BYTES ahead of what is being answered, or leaves an answer unread.
     """
 
-    def __init__(self, front: HttpFront, target: asyncio.Protocol, prefix: bytes) -> None:
+    def __init__(self, front: HttpFront, target: asyncio.Protocol, prefix: bytes, host: str) -> None:
         self._front = front
+        self._host = host
+        self._stalled: asyncio.TimerHandle | None = None
         self._target = target
         self._first: bytes | None = prefix  # None once it is known to be HTTP/1
         self._timer: asyncio.TimerHandle | None = None
@@ -94,7 +100,7 @@ class _HandOver(asyncio.Protocol):
 
     def _end(self, answer: bytes, why: str) -> None:
         assert self._transport is not None
-        self._front.complain(why, str((self._transport.get_extra_info("peername") or ["a local process"])[0]))
+        self._front.complain(why, self._host)
         self._transport.write(answer)
         self._transport.close()
 
@@ -102,15 +108,21 @@ class _HandOver(asyncio.Protocol):
         return self._target.eof_received()
 
     def pause_writing(self) -> None:
+        assert self._transport is not None
+        self._stalled = asyncio.get_running_loop().call_later(STALLED_S, self._transport.abort)
         self._target.pause_writing()
 
     def resume_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
         self._target.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.requested()
+        if self._stalled is not None:
+            self._stalled.cancel()
         self._target.connection_lost(exc)
-        self._front.lost()
+        self._front.lost(self._host)
 
 
 def refusal_of(first: bytes) -> tuple[bytes, str] | None:
@@ -124,7 +136,10 @@ def refusal_of(first: bytes) -> tuple[bytes, str] | None:
 
 def _host_of(sock: socket.socket) -> str:
     """Who is at the other end."""
-    name = sock.getpeername()
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return "a peer that is gone"
     return str(name[0]) if isinstance(name, tuple) else "a local process"
 
 
@@ -139,15 +154,15 @@ class HttpFront:
         self._gate = Gate(names)
         self._runner: web.AppRunner | None = None
         self._starting = asyncio.Lock()
-        self._open = 0
+        self._open: Counter[str] = Counter()  # by address
         self._listeners: list[socket.socket] = []
         self._complained: set[str] = set()
-        sources.scraper = Scraper(sources, lambda: (self._open, self.refused))
+        sources.scraper = Scraper(sources, lambda: (self.connections, self.refused))
 
     @property
     def connections(self) -> int:
         """HTTP connections that are open."""
-        return self._open
+        return self._open.total()
 
     def listen(self, sock: socket.socket) -> None:
         """Serve HTTP alone on a bound socket, which is then this front's to close."""
@@ -172,11 +187,11 @@ class HttpFront:
         refusal = refusal_of(prefix) if len(prefix) >= SNIFFED else None
         if refusal is not None:
             self._refuse(sock, *refusal)
-        elif self._open >= MAX_CONNECTIONS:
+        elif self.connections >= MAX_CONNECTIONS or self._open[host := _host_of(sock)] >= MAX_OF_ADDRESS:
             self._refuse(sock, TOO_MANY, "too many HTTP connections")
         else:
-            self._open += 1
-            self._scope.start(self._serve(sock, prefix), name="http hand-over")
+            self._open[host] += 1
+            self._scope.start(self._serve(sock, prefix, host), name="http hand-over")
 
     def drain(self) -> None:
         """This node is stopping: no new connections on the own port; /health/ready says so on those that are open."""
@@ -204,35 +219,36 @@ class HttpFront:
     def _refuse(self, sock: socket.socket, answer: bytes, why: str) -> None:
         with sock:
             try:
-                peer = _host_of(sock)
                 sock.setblocking(False)
                 sock.send(answer)
                 # Without this the close would reset the connection, and the peer might never see the answer.
                 sock.shutdown(socket.SHUT_WR)
             except OSError as error:
-                peer = f"a peer that is gone ({error})"
-        self.complain(why, peer)
+                log.debug("a refused HTTP connection was gone before: %s", error)
+            self.complain(why, _host_of(sock))
 
-    async def _serve(self, sock: socket.socket, prefix: bytes) -> None:
+    async def _serve(self, sock: socket.socket, prefix: bytes, host: str) -> None:
         handed_over = False
         try:
             runner = await self._ready()
             server = runner.server
             assert server is not None
             sock.setblocking(False)
-            protocol = _HandOver(self, server(), prefix)
+            protocol = _HandOver(self, server(), prefix, host)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
             handed_over = True
         except OSError as error:
             log.info("an HTTP connection went away before it was served: %s", error)
         finally:
             if not handed_over:
-                self._open -= 1
+                self.lost(host)
                 sock.close()
 
-    def lost(self) -> None:
-        """A connection has ended."""
-        self._open -= 1
+    def lost(self, host: str) -> None:
+        """A connection of this address has ended."""
+        self._open[host] -= 1
+        if not self._open[host]:
+            del self._open[host]
 
     async def _ready(self) -> web.AppRunner:
         async with self._starting:

@@ -157,6 +157,29 @@ async def test_connections_are_limited(front: HttpFront, monkeypatch: pytest.Mon
             await asyncio.sleep(0.001)
 
 
+async def test_one_address_does_not_get_all_of_them(front: HttpFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module, "MAX_OF_ADDRESS", 1)
+    kept = Client(front, request())
+    await kept.receive_answer()
+    assert (await Client(front, request()).receive_all()).startswith(b"HTTP/1.1 503 ")
+    kept.close()
+    async with asyncio.timeout(5):
+        while front.connections:
+            await asyncio.sleep(0.001)
+    again = Client(front, request())
+    assert (await again.receive_answer())[0].startswith(b"HTTP/1.1 200 ")
+    again.close()
+
+
+async def test_an_answer_that_nobody_reads_does_not_stay(front: HttpFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module, "STALLED_S", 0.05)
+    client = Client(front, request("/api/v1/openapi.json") * 400)
+    async with asyncio.timeout(10):
+        while front.connections:
+            await asyncio.sleep(0.001)
+    client.close()
+
+
 async def test_a_request_that_never_ends_is_cut_off(front: HttpFront) -> None:
     client = Client(front, b"GET /health HTTP/1.1\r\n")
     with contextlib.suppress(ConnectionResetError):
