@@ -188,10 +188,10 @@ class Node:
             self._reloading.start(self._scope, self._work)
         self.supervision.ready(PlaneHeart(self._plane.engine), line)
 
-    async def _refresh(self, image: ClusterImage) -> None:
+    async def _refresh(self) -> None:
         """The configuration was read again: what it has changed for topics, and in answers that were kept."""
         assert self._lifecycle is not None
-        await self._lifecycle.refresh(image)
+        await self._lifecycle.refresh()
         if self._dispatcher is not None:
             self._dispatcher.forget_answers()
 

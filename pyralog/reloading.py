@@ -31,7 +31,7 @@ class Reloading:
         live: LiveConfiguration,
         read: Read,
         image: Callable[[], ClusterImage],
-        refresh: Callable[[ClusterImage], Awaitable[None]],
+        refresh: Callable[[], Awaitable[None]],
         supervision: Supervision,
     ) -> None:
         self._live = live
@@ -57,6 +57,8 @@ class Reloading:
             self._supervision.reloading()
             try:
                 await self._reload(work)
+            except Exception:  # a fault of ours; the node goes on with what it has
+                log.exception("the configuration could not be read again")
             finally:
                 self._supervision.reloaded()
 
@@ -75,9 +77,8 @@ class Reloading:
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        image = self._image()
-        result = self._live.reload(loaded.config, image)
-        await self._refresh(image)
+        result = self._live.reload(loaded.config, self._image())
+        await self._refresh()
         _tell(result)
 
 

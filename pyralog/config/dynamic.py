@@ -21,6 +21,8 @@ from pyralog.config.translate import refusal
 from pyralog.config.units import INT_MAX, LONG_MAX, shown
 from pyralog.errors import KafkaError
 
+# Values are kept in the metadata of the cluster, by every node.
+MAX_VALUE = 16_384
 _SHORT = frozenset({"offsets.topic.replication.factor", "transaction.state.log.replication.factor"})
 _LISTS = frozenset({"listeners", "advertised.listeners", "log.dir", "log.dirs"})
 _KINDS: Mapping[str, ConfigType] = {
@@ -121,6 +123,8 @@ def _typed(key: Key, kafka: KafkaName) -> TopicConfig:
 
 def read(dynamic: DynamicConfig, text: str, base: Config) -> Any:
     """The value of a text in our unit; KafkaError INVALID_CONFIG with Kafka's text when it is not one."""
+    if len(text) > MAX_VALUE:
+        raise invalid(dynamic.name, text, f"longer than {MAX_VALUE} characters")
     if dynamic.typed is not None and dynamic.kafka is not None:
         value = to_ours(parse(dynamic.typed, text), dynamic.kafka)
     else:

@@ -19,6 +19,7 @@ COMPRESSION_CODES: Mapping[str, int] = {
     "lz4": 3,
     "zstd": 4,
 }
+MAX_SHOWN = 500  # characters of a wrong value in an error
 THROTTLED = re.compile(r"\*|(?:[0-9]+:[0-9]+(?:,[0-9]+:[0-9]+)*)?", re.ASCII)
 
 
@@ -231,7 +232,9 @@ class TopicSettings:
 
 
 def invalid(name: str, value: object, why: str) -> KafkaError:
-    """INVALID_CONFIG with Kafka's text."""
+    """INVALID_CONFIG with Kafka's text; a value too long for anybody to read is cut."""
+    text = str(value)
+    value = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
     return KafkaError(ErrorCode.INVALID_CONFIG, f"Invalid value {value} for configuration {name}: {why}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pyralog.cluster.image import ClusterImage, ImageDelta, ResourceType, TopicImage
+from pyralog.cluster.image import EMPTY, ClusterImage, ImageDelta, ResourceType, TopicImage
 from pyralog.config.topics import TopicSettings
 from pyralog.errors import KafkaError
 from pyralog.model import TopicPartition
@@ -76,6 +76,7 @@ class Lifecycle:
         self._now_ms = now_ms
         self._follow: Follow | None = None
         self._busy = asyncio.Lock()
+        self._applied = EMPTY
         self.started = False
         self.recovered = (0, 0)  # partitions that the start has opened, of how many
         self.disk_failed = False
@@ -88,6 +89,7 @@ class Lifecycle:
 
     async def start(self, image: ClusterImage) -> None:
         """Recover every partition that the image says is this node's; set aside what it does not know."""
+        self._applied = image
         left, folders = await self._work.run(self._store.begin)
         wanted, strays, missing = await self._work.run(self._plan, image, folders)
         if strays:
@@ -142,6 +144,7 @@ class Lifecycle:
     async def apply(self, delta: ImageDelta, image: ClusterImage) -> None:
         """Do what a change of the image asks of this node."""
         async with self._busy:
+            self._applied = image
             await self._drop([tp for topic in delta.deleted for tp in _partitions(topic)])
             wanted = [w for topic in delta.created for w in self._wanted(topic, image, 0, create=True)]
             for before, after in delta.changed:
@@ -150,10 +153,11 @@ class Lifecycle:
             await self._host(wanted)
             await self._reconfigure(delta, image)
 
-    async def refresh(self, image: ClusterImage) -> None:
+    async def refresh(self) -> None:
         """The configuration of this node was read again, so topics may inherit other values."""
         async with self._busy:
-            await self._reconfigure_topics(image.topics, image)
+            # What was applied last, which may be newer than what the rest of the node sees.
+            await self._reconfigure_topics(self._applied.topics, self._applied)
 
     async def retry_failed(self, image: ClusterImage) -> None:
         """Try again what could not be opened; a disk may have room again."""

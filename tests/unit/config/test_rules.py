@@ -65,6 +65,13 @@ def test_refused_broker_configs(name: str, value: str, code: str, why: str, rule
     assert refused(rules, "", {name: value}) == (int(code), why)
 
 
+def test_a_value_that_nobody_could_want(rules: Rules) -> None:
+    code, why = refused(rules, "", {"log.cleanup.policy": ",".join(["delete"] * 10_000)})
+    assert code == 42
+    assert why.endswith("... (69999 characters) for configuration log.cleanup.policy: longer than 16384 characters")
+    assert len(why) < 700
+
+
 def test_dynamic_broker_configs(rules: Rules) -> None:
     for name in ("", "1"):
         rules.validate(EMPTY, BROKER_RESOURCE, name, {"log.retention.ms": "5000", "compression.type": "zstd"})
