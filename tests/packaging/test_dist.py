@@ -70,17 +70,17 @@ def test_a_wheel_holds_the_package_alone(wheel: Path) -> None:
 @pytest.mark.parametrize("wheel", WHEELS, ids=lambda path: path.name.split("-")[2])
 def test_pip_install_and_pyralog(wheel: Path, tmp_path: Path) -> None:
     folder = install(python_of(wheel), wheel, tmp_path / "venv")
-    ready_after: list[float] = []
+    quick = []
     for turn in range(3):
         with running([folder / "pyralog"], tmp_path) as broker:
-            ready_after.append(broker.ready_after_s)
+            quick.append(broker.is_quick())
+            print(f"{wheel.name}: ready after {broker.ready_after_s:.2f} s, {broker.ready_cpu_s:.2f} s of a processor")
             if turn == 0:
                 assert broker.rss_mib() < 60
                 broker.round_trip()
             else:
                 broker.reads(0)
-    assert min(ready_after) < 1, ready_after
-    print(f"{wheel.name}: ready after {min(ready_after):.2f} s")
+    assert any(quick)
     with running([folder / "python", "-X", "importtime", folder / "pyralog"], tmp_path) as broker:
         assert broker.imported() & LAZY == set()
     command = [folder / "pyralog-admin", "--version"]
@@ -123,14 +123,15 @@ def test_the_guides_steps_with_the_archive(suite: str, tmp_path: Path) -> None:
     assert shell(root, "/usr/local/bin/pyralog --version").startswith("pyralog 0.")
     (tree,) = (root / "usr" / "local" / "lib" / "pyralog").iterdir()
     shutil.rmtree(next((root / "tmp").glob("pyralog-*")))
-    later = []
+    quick = []
     for _ in range(3):
         with running(command, tmp_path) as broker:
-            later.append(broker.ready_after_s)
+            quick.append(broker.is_quick())
+            later = f"{broker.ready_after_s:.2f} s, {broker.ready_cpu_s:.2f} s of a processor"
             broker.reads(0)
     assert not list((root / "tmp").glob("pyralog-*"))
-    assert min(later) < 1, later
-    print(f"{suite}: first start {first:.2f} s, later {min(later):.2f} s; {tree.name}")
+    assert any(quick)
+    print(f"{suite}: ready after {first:.2f} s at first, later {later}; {tree.name}")
     shell(root, "ln -s pyralog /usr/local/bin/pyralog-admin; pyralog-admin --help", check=False)
     assert "Usage: pyralog-admin" in shell(root, "/usr/local/bin/pyralog-admin --help")
 

@@ -31,6 +31,7 @@ class Running:
         self.log = log
         self.address = f"{HOST}:{port}"
         self.ready_after_s = 0.0
+        self.ready_cpu_s = 0.0
 
     def await_ready(self, started: float, timeout_s: float = 60) -> None:
         while not re.search(r"^Pyralog \S+ ready", self.text(), re.MULTILINE):
@@ -38,6 +39,14 @@ class Running:
             assert time.monotonic() < started + timeout_s, self.text()
             time.sleep(POLL_S)
         self.ready_after_s = time.monotonic() - started
+        # utime and stime, counted from behind the name in brackets.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        self.ready_cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def is_quick(self, limit_s: float = 1.0) -> bool:
+        """Whether it was ready soon; where other programs keep the processors, whether it used little of them."""
+        busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+        return self.ready_after_s < limit_s or (busy and self.ready_cpu_s < limit_s)
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
