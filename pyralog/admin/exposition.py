@@ -11,6 +11,7 @@ import logging
 import time
 
 from pyralog.admin import kafka_families, machine, native, redpanda_families
+from pyralog.admin.routes_model import Text
 from pyralog.admin.samples import SUFFIX_LABEL, Make, Samples, Table
 from pyralog.admin.sampling import Sampled
 from pyralog.metrics import NATIVE, Family
@@ -33,7 +34,7 @@ class Renderer:
         self.dropped = 0
         self._warned = False
 
-    def metrics(self, s: Sampled) -> bytes:
+    def metrics(self, s: Sampled) -> Text:
         """/metrics: our own families, the process's, and Kafka's."""
         wanted = s.config.metrics.families
         tables: list[Table] = []
@@ -47,15 +48,15 @@ class Renderer:
             tables.append(kafka_families.EXPORTER)
         return self._render(s, tables, own="native" in wanted)
 
-    def public_metrics(self, s: Sampled) -> bytes:
+    def public_metrics(self, s: Sampled) -> Text:
         """/public_metrics: Redpanda's families; nothing when they are not wanted."""
         wanted = "redpanda" in s.config.metrics.families
         return self._render(s, [redpanda_families.PUBLIC] if wanted else [], own=False)
 
-    def _render(self, s: Sampled, tables: list[Table], *, own: bool) -> bytes:
+    def _render(self, s: Sampled, tables: list[Table], *, own: bool) -> Text:
         families = [(family, make) for table in tables for family, make in table.items()]
         families.sort(key=lambda item: not GROWING.isdisjoint(item[0].labels))  # stable: else as declared
-        text = _Text(s.config.metrics.max_series - own)
+        text = _Lines(s.config.metrics.max_series - own)
         for family, make in families:
             text.add(family, make(s))
         if text.dropped:
@@ -63,7 +64,7 @@ class Renderer:
         if own:
             text.left = 1
             text.add(DROPPED, [("", (), self.dropped)])
-        return text.whole()
+        return Text(text.whole(), CONTENT_TYPE)
 
     def _count(self, dropped: int, limit: int) -> None:
         self.dropped += dropped
@@ -78,7 +79,7 @@ class Renderer:
             )
 
 
-class _Text:
+class _Lines:
     """Lines as they come, up to a number of series."""
 
     def __init__(self, most: int) -> None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -57,7 +57,9 @@ def test_the_page_is_that_of_the_declarations() -> None:
 def test_nothing_of_it_is_imported_at_start() -> None:
     code = "import pyralog.app, sys; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"aiohttp", "prometheus_client", "psutil", "pyralog.admin.exposition"} & set(found)
+    assert not {"aiohttp", "prometheus_client", "psutil", "pyralog.admin.exposition", "pyralog.admin.sampling"} & set(
+        found
+    )
 
 
 def test_api_labels() -> None:
@@ -82,7 +84,7 @@ def test_what_grows_is_cut_first_and_counted(caplog: pytest.LogCaptureFixture) -
     made: Any = {wide: lambda s: (("", (str(n),), n) for n in range(50)), narrow: lambda s: [("", (), 7)]}
     renderer = Renderer()
     for _ in range(2):
-        text = renderer._render(sampled(11), [made], own=True).decode()
+        text = renderer._render(sampled(11), [made], own=True).body.decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert lines[:2] == ["narrow_total 7", 'wide{partition="0"} 0']
     assert len(lines) == 11
@@ -95,6 +97,7 @@ NAMES = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from('"\\\n'))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.floats() | st.integers(-(2**63), 2**63))
 def test_lines_are_read_back_as_they_were_meant(labels: dict[str, str], value: float) -> None:
     shown = labels_text(tuple(labels), tuple(labels.values()))
@@ -106,7 +109,7 @@ def test_lines_are_read_back_as_they_were_meant(labels: dict[str, str], value: f
 
 def test_labels_are_escaped() -> None:
     odd: Any = {Family("odd", "gauge", "Odd.", ("group",)): lambda s: [("", ('a"b\\c\nd',), 1)]}
-    text = Renderer()._render(sampled(10), [odd], own=False).decode()
+    text = Renderer()._render(sampled(10), [odd], own=False).body.decode()
     assert 'odd{group="a\\"b\\\\c\\nd"} 1' in text
 
 
