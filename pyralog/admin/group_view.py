@@ -49,6 +49,17 @@ def group_rows(coordinator: GroupCoordinator) -> Iterator[GroupRow]:
             yield GroupRow(group_id, "classic", "Empty", "", 0)
 
 
+def group_row(coordinator: GroupCoordinator, group_id: str) -> GroupRow | None:
+    """One group; None when no shard here knows it."""
+    for shard in _shards(coordinator, group_id):
+        group = shard.groups.get(group_id)
+        if group is not None:
+            return _row(group_id, group)
+        if shard.offsets.of_group(group_id):
+            return GroupRow(group_id, "classic", "Empty", "", 0)
+    return None
+
+
 def _row(group_id: str, group: Any) -> GroupRow:
     return GroupRow(group_id, group.kind, group.state_name(), group.protocol_type or "", len(group.members))
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyralog.admin.group_view import GroupRow, committed_of, group_rows, lag_of, members_of
+from pyralog.admin.group_view import GroupRow, committed_of, group_row, group_rows, lag_of, members_of
 from pyralog.admin.routes_model import Args, Document, HttpRefusal, Json, Parameter
 from pyralog.admin.sources import Sources, inherited_min_isr, min_isr, overrides, registrations, served
-from pyralog.admin.status import NOT_FOUND, UNAVAILABLE, acknowledgement, brokers, partition, state
+from pyralog.admin.status import NOT_FOUND, PER_TURN, UNAVAILABLE, acknowledgement, brokers, partition, state
 from pyralog.cluster.image import TopicImage
 from pyralog.config.describe import ConfigEntry, Source
 from pyralog.config.topics import ConfigType
@@ -20,8 +20,6 @@ from pyralog.version import __version__
 
 DEFAULT_LIMIT, MAX_LIMIT = 1000, 10_000
 MAX_OFFSET = 2**31 - 1
-# Items between two turns of the event loop.
-PER_TURN = 200
 
 PAGE = (
     Parameter("limit", "integer", f"Most items; {DEFAULT_LIMIT} unless given, at most {MAX_LIMIT}."),
@@ -30,17 +28,23 @@ PAGE = (
 INTERNAL = Parameter("internal", "boolean", "Internal topics as well.")
 
 
+async def in_turns(names: Iterable[Any], make: Any) -> list[Json]:
+    """What is made of each name, unless that is gone meanwhile."""
+    items = []
+    for count, name in enumerate(names, 1):
+        made = make(name)
+        if made is not None:
+            items.append(made)
+        if count % PER_TURN == 0:
+            await asyncio.sleep(0)
+    return items
+
+
 async def page(args: Args, names: Sequence[Any], make: Any) -> dict[str, Json]:
     """One page of items, made a few at a time so that the event loop goes on."""
     limit = args.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)
     offset = args.limit("offset", 0, MAX_OFFSET)
-    items = []
-    for count, name in enumerate(names[offset : offset + limit], 1):
-        made = make(name)
-        if made is not None:  # gone meanwhile
-            items.append(made)
-        if count % PER_TURN == 0:
-            await asyncio.sleep(0)
+    items = await in_turns(names[offset : offset + limit], make)
     end = offset + limit
     return {"items": items, "total": len(names), "next": end if end < len(names) else None}
 
@@ -126,10 +130,11 @@ async def topic(sources: Sources, args: Args) -> Document:
     """One topic with its partitions and the groups that have committed offsets of it."""
     found = _known_topic(sources, args)
     least = min_isr(sources.image, found.name, inherited_min_isr(sources))
-    rows = [
-        partition(sources, TopicPartition(found.name, index), one, least)
-        for index, one in enumerate(found.partitions[:MAX_LIMIT])
-    ]
+
+    def make(index: int) -> Json:
+        return partition(sources, TopicPartition(found.name, index), found.partitions[index], least)
+
+    rows = await in_turns(range(min(len(found.partitions), MAX_LIMIT)), make)
     groups = sorted({row.group for row in committed_of(sources.groups, topic=found.name)})
     return Document({**_topic(sources, found), "items": rows, "groups": groups, "config": dict(_own(sources, found))})
 
@@ -175,7 +180,7 @@ async def groups(sources: Sources, args: Args) -> Document:
 async def group(sources: Sources, args: Args) -> Document:
     """One group: its members, and for each partition the committed offset and the lag."""
     name = args["group"]
-    row = next((one for one in group_rows(sources.groups) if one.group == name), None)
+    row = group_row(sources.groups, name)
     if row is None:
         raise HttpRefusal(NOT_FOUND, f"this node knows no group {name!r}")
     offsets = [lag_of(sources.plane, one) for one in committed_of(sources.groups, group=name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ from pyralog.admin.routes_model import Args, Document, HttpRefusal, Json
 from pyralog.admin.sources import Sources, inherited_min_isr, min_isr, registrations, served, space
 from pyralog.model import PartitionRegistration, TopicPartition, uuid_text
 
-OK, UNAVAILABLE, NOT_FOUND, BAD_REQUEST = 200, 503, 404, 400
+OK, UNAVAILABLE, NOT_FOUND = 200, 503, 404
+# Partitions between two turns of the event loop.
+PER_TURN = 200
 
 
 def state(sources: Sources) -> tuple[str, str | None]:
@@ -190,15 +193,18 @@ async def numbered_partition(sources: Sources, args: Args) -> Document:
     if wanted is not None and wanted not in image.topics:
         raise HttpRefusal(NOT_FOUND, f"there is no topic {wanted!r}")
     inherited = inherited_min_isr(sources)
-    found = [
-        partition(sources, tp, registration, min_isr(image, tp.topic, inherited))
-        for tp, registration in registrations(image)
-        if tp.partition == number and wanted in (None, tp.topic)
-    ]
+    names = [wanted] if wanted is not None else sorted(image.topics, key=lambda name: (name.startswith("__"), name))
+    found = []
+    for count, name in enumerate(names, 1):
+        if number < len(image.topics[name].partitions):
+            registration = image.topics[name].partitions[number]
+            least = min_isr(image, name, inherited)
+            found.append(partition(sources, TopicPartition(name, number), registration, least))
+        if count % PER_TURN == 0:
+            await asyncio.sleep(0)
     if wanted is not None and not found:
         raise HttpRefusal(NOT_FOUND, f"topic {wanted!r} has no partition {number}")
-    found.sort(key=lambda one: (str(one["topic"]).startswith("__"), str(one["topic"])))
-    return Document({"partition": number, "count": len(found), "partitions": list(found)})
+    return Document({"partition": number, "count": len(found), "partitions": found})
 
 
 async def topic_partition(sources: Sources, args: Args) -> Document:
