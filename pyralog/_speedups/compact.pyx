@@ -1,4 +1,4 @@
-"""The inner work of compaction: which records the newest values of their keys replace, and batches without them.
+"""The inner work of compaction: which records are replaced by the newest values of their keys, and batches without them.
 
 The rules are those of Kafka's Cleaner (KIP-98 for transactions, KIP-534 for delete horizons).
 """
@@ -15,9 +15,9 @@ from pyralog._speedups.batch cimport (
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.endian cimport load32, store16, store32, store64
 from pyralog._speedups.facts cimport Facts
-from pyralog._speedups.keymap cimport KeyEntry, KeyMap
+from pyralog._speedups.keymap cimport Hash, KeyMap
 from pyralog._speedups.recordwalk cimport (
-    C_COMPRESSED, C_CORRUPT, C_DONE, C_FULL, C_MORE, MAX_VARINT, Bytes, Rec, as_bytes, plus, put_varint, read_record, reserve,
+    AT_ONCE, C_COMPRESSED, C_CORRUPT, C_DONE, C_FULL, C_MORE, MAX_VARINT, Bytes, Rec, as_bytes, plus, put_varint, read_record, reserve,
 )
 from pyralog._speedups.survey cimport Survey
 
@@ -31,7 +31,7 @@ MORE, COMPRESSED, FULL, CORRUPT, DONE = C_MORE, C_COMPRESSED, C_FULL, C_CORRUPT,
 
 
 cdef class Cleaner:
-    """Feeds the map with the keys of dirty batches, then writes batches without what is superseded."""
+    """Writes batches without what the records of the map supersede."""
 
     cdef KeyMap keys
     cdef Facts facts
@@ -45,14 +45,14 @@ cdef class Cleaner:
     cdef readonly int64_t records_in, records_out
     cdef readonly bint changed          # a batch of this segment is not as it was
 
-    def __cinit__(self, KeyMap keys not None, list aborted not None, Survey survey not None, int64_t now_ms,
+    def __cinit__(self, KeyMap keys not None, Facts facts not None, Survey survey not None, int64_t now_ms,
                   int64_t delete_retention_ms, int64_t end_offset, int64_t index_interval_bytes):
         self.keys = keys
         self.now_ms = now_ms
         self.delete_retention_ms = min(delete_retention_ms, INT64_MAX - max(now_ms, 0))
         self.end_offset = end_offset
         self.interval = index_interval_bytes
-        self.facts = Facts(aborted)
+        self.facts = facts
         self.survey = survey
         self.begin_segment()
 
@@ -72,81 +72,35 @@ cdef class Cleaner:
         """The batch that ends here stays, be it empty: the map goes no farther, or nothing behind it may be cleaned yet."""
         self.end_offset = end_offset
 
-    # --- the map ---
-
-    cdef int map_records(self, const BatchInfo* info, const uint8_t* p, const uint8_t* end, int64_t from_offset) noexcept nogil:
-        cdef Rec record
-        cdef int64_t offset
-        cdef int32_t i
-        if info.count > self.keys.capacity - self.keys.keys and self.keys.keys > 0:
-            return C_FULL
-        for i in range(info.count):
-            p = read_record(p, end, &record)
-            if p == NULL:
-                return C_CORRUPT
-            offset = plus(info.base_offset, record.offset_delta)
-            if record.key != NULL and offset >= from_offset:
-                if self.keys.put(record.key, record.key_size, offset) != 0:
-                    return C_FULL       # one batch alone holds more keys than the map
-        self.keys.end_offset = info.base_offset + info.last_offset_delta + 1
-        return C_MORE
-
-    def map(self, const uint8_t[::1] data not None, int64_t from_offset, int64_t end_offset) -> tuple:
-        """(bytes taken, code) of whole batches; those before `from_offset` are skipped, those from `end_offset` on left."""
-        cdef int64_t at = 0, size = data.shape[0]
-        cdef const uint8_t* p = &data[0] if size else NULL
-        cdef int code = C_MORE
-        cdef BatchInfo info
-        with nogil:
-            while size - at >= BATCH_HEADER:
-                if batch_peek(p + at, <int64_t>1 << 40, &info) != 0:
-                    code = C_CORRUPT
-                    break
-                if info.base_offset >= end_offset:
-                    code = C_DONE
-                    break
-                if info.size > size - at:
-                    break
-                if info.base_offset + info.last_offset_delta < from_offset:
-                    at += info.size
-                    continue
-                if not batch_crc_ok(p + at, &info):
-                    code = C_CORRUPT
-                    break
-                if info.attributes & ATTR_CONTROL or info.count == 0 or self.facts.is_aborted(&info):
-                    self.keys.end_offset = info.base_offset + info.last_offset_delta + 1
-                elif info.attributes & ATTR_CODEC:
-                    code = C_COMPRESSED
-                    break
-                else:
-                    code = self.map_records(&info, p + at + BATCH_HEADER, p + at + info.size, from_offset)
-                    if code != C_MORE:
-                        break
-                at += info.size
-        return at, code
-
-    def map_body(self, const uint8_t[::1] header not None, const uint8_t[::1] body not None, int64_t from_offset) -> int:
-        cdef BatchInfo info
-        cdef int code
-        cdef const uint8_t* p = &body[0] if body.shape[0] else NULL
-        batch_read(&header[0], &info)
-        with nogil:
-            code = self.map_records(&info, p, p + body.shape[0], from_offset)
-        return code
-
     # --- the rules ---
 
-    cdef bint retained(self, const BatchInfo* info, const Rec* record) noexcept nogil:
+    cdef bint retained(self, const BatchInfo* info, const Rec* record, const Hash* hash) noexcept nogil:
         cdef int64_t offset = plus(info.base_offset, record.offset_delta)
-        cdef KeyEntry* entry
         if offset >= self.keys.end_offset:
             return True
-        if record.key == NULL:
-            return False
-        entry = self.keys.find(record.key, record.key_size)
-        if entry.offset_plus_1 > offset + 1:
+        if record.key == NULL or self.keys.find(hash).offset_plus_1 > offset + 1:
             return False
         return not record.tombstone or not info.attributes & ATTR_DELETE_HORIZON or self.now_ms < info.base_timestamp
+
+    cdef int64_t decide_some(self, const BatchInfo* info, const uint8_t** at, const uint8_t* end, uint8_t* flags, int32_t n,
+                             bint* tombstones) noexcept nogil:
+        """The next n records: how many stay, -1 = corrupt."""
+        cdef Rec records[AT_ONCE]
+        cdef Hash hashes[AT_ONCE]
+        cdef int64_t kept = 0
+        cdef int32_t i
+        for i in range(n):
+            at[0] = read_record(at[0], end, &records[i])
+            if at[0] == NULL:
+                return -1
+            if records[i].key != NULL:
+                self.keys.hash(records[i].key, records[i].key_size, &hashes[i])
+        for i in range(n):
+            flags[i] = info.attributes & ATTR_CONTROL or self.retained(info, &records[i], &hashes[i])
+            if flags[i]:
+                kept += 1
+                tombstones[0] = tombstones[0] or (records[i].tombstone and not info.attributes & ATTR_CONTROL)
+        return kept
 
     cdef int discards(self, const BatchInfo* info, bint* empty_transaction) noexcept nogil:
         """Whether all records of the batch go because of what became of its transaction; -1 = no such producer was met."""
@@ -163,9 +117,8 @@ cdef class Cleaner:
         cdef bint empty_transaction, tombstones = False
         cdef int discards = self.discards(info, &empty_transaction)
         cdef bint survives = self.survey.is_last(info) or info.base_offset + info.last_offset_delta + 1 == self.end_offset
-        cdef int64_t kept = 0
-        cdef Rec record
-        cdef int32_t i
+        cdef int64_t kept = 0, some
+        cdef int32_t done = 0, n
         horizon[0] = False
         if discards < 0:
             return -1
@@ -173,14 +126,13 @@ cdef class Cleaner:
             self.flags.size = 0
             if info.count < 0 or info.count > end - p or reserve(&self.flags, info.count) != 0:
                 return -1
-            for i in range(info.count):
-                p = read_record(p, end, &record)
-                if p == NULL:
+            while done < info.count:
+                n = min(info.count - done, <int32_t>AT_ONCE)
+                some = self.decide_some(info, &p, end, self.flags.data + done, n, &tombstones)
+                if some < 0:
                     return -1
-                self.flags.data[i] = info.attributes & ATTR_CONTROL or self.retained(info, &record)
-                if self.flags.data[i]:
-                    kept += 1
-                    tombstones = tombstones or (record.tombstone and not info.attributes & ATTR_CONTROL)
+                kept += some
+                done += n
         self.records_in += info.count
         self.records_out += kept
         if kept == 0:

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef enum:
     MAX_VARINT = 10
+    AT_ONCE = 32                # records whose keys are looked up together
     C_MORE = 0                  # what is left is no whole batch
     C_COMPRESSED = 1            # the batch at the position has to be decompressed first
     C_FULL = 2                  # the map

@@ -14,8 +14,10 @@ from typing import NamedTuple, Protocol
 
 from pyralog._speedups import compact
 from pyralog._speedups.compact import Cleaner
+from pyralog._speedups.facts import Facts
 from pyralog._speedups.fileops import Files
 from pyralog._speedups.keymap import KeyMap
+from pyralog._speedups.mapper import Mapper
 from pyralog._speedups.survey import Survey
 from pyralog.errors import CorruptRecordError
 from pyralog.records.batch import HEADER_BYTES, parse_header
@@ -194,9 +196,11 @@ class Compaction:
             self._walk(segment, survey.feed)
         survey.choose(self._producers)
         self._keys.clear()
+        facts = Facts([(entry.producer_id, entry.first_offset, entry.last_offset) for entry in self._aborted])
+        mapper = Mapper(self._keys, facts)
         cleaner = self._cleaner = Cleaner(
             self._keys,
-            [(entry.producer_id, entry.first_offset, entry.last_offset) for entry in self._aborted],
+            facts,
             survey,
             self._now_ms,
             self._rules.delete_retention_ms,
@@ -204,7 +208,7 @@ class Compaction:
             self._rules.index_interval_bytes,
         )
         for segment in self._work.segments:
-            if segment.next_offset > self._work.first_dirty and self._map(cleaner, segment):
+            if segment.next_offset > self._work.first_dirty and self._map(mapper, segment):
                 break
         cleaner.end_at(self._keys.end_offset)
         if self._keys.end_offset <= self._work.first_dirty:
@@ -216,7 +220,7 @@ class Compaction:
             return []
         return groups([s for s in self._work.segments if s.base_offset < self._keys.end_offset], self._rules)
 
-    def _map(self, cleaner: Cleaner, segment: SegmentLike) -> bool:
+    def _map(self, mapper: Mapper, segment: SegmentLike) -> bool:
         """True when the map is full."""
         first = self._work.first_dirty
         full = False
@@ -225,11 +229,11 @@ class Compaction:
             nonlocal full
             at = 0
             while True:
-                taken, code = cleaner.map(data[at:], first, segment.next_offset)
+                taken, code = mapper.map(data[at:], first, segment.next_offset)
                 at += taken
                 if code == compact.COMPRESSED:
                     batch = self._batch(data[at:])
-                    code = cleaner.map_body(batch, self._plain(batch), first)
+                    code = mapper.map_body(batch, self._plain(batch), first)
                     if code == compact.MORE:
                         at += len(batch)
                         continue
