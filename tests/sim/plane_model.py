@@ -151,6 +151,12 @@ class Partition:
         return out
 
 
+    def goes_on_behind(self, offset: int) -> bool:
+        """Whether there is more than the segment of the offset holds: then no fetch waits, as no answer has more."""
+        holders = (segment for segment in self.segments if segment.batches and segment.batches[-1].last >= offset)
+        return next(holders).batches[-1].last + 1 < self.end
+
+
 @dataclass
 class Item:
     topic: str
@@ -396,7 +402,7 @@ class Model:
     def search(
         self, items: list[Item], request: FetchRequest, *, again: bool
     ) -> tuple[list[tuple[int, int, int, bytes]], int, bool]:
-        """For each item (error, high watermark, log start, records); bytes found; whether an error ends the wait."""
+        """For each item (error, high watermark, log start, records); bytes found; whether something ends the wait."""
         found = 0
         failed = False
         results = []
@@ -416,6 +422,7 @@ class Model:
                     error = 1
                 elif room > 0 or found == 0:
                     data = partition.read(item.offset, max(room, 0), found == 0)
+                    failed = failed or (bool(data) and partition.goes_on_behind(item.offset))
             failed = failed or (error != 0 and (again or error not in (3, 100)))
             found += len(data)
             results.append((error, end, start, data))

@@ -324,6 +324,20 @@ def test_min_bytes_accumulate_over_partitions_and_appends(rig):
     assert [len(p.records) for p in answer.responses[0].partitions] == [2 * SIZE, 2 * SIZE]
 
 
+def test_min_bytes_do_not_wait_where_the_rest_is_in_the_next_segment(rig):
+    """As Kafka: an answer holds one segment, however long it waits."""
+    rig.topic("s", segment_bytes=5 * SIZE)
+    client = rig.connect()
+    for _ in range(12):
+        client.produce(batch(), topic="s")
+    assert len(records_of(client.fetch(4, topic="s", max_wait_ms=100_000, min_bytes=50 * SIZE).records)) == 1
+    last = rig.connect()
+    last.send(FETCH, 11, fetch_request({"s": {0: 10}}, max_wait_ms=100_000, min_bytes=3 * SIZE))
+    assert last.take() == [], "there is nothing behind this one"
+    client.produce(batch(), topic="s")
+    assert len(last.take()) == 1
+
+
 def test_min_bytes_that_are_there_answer_at_once(client):
     client.produce(batch())
     assert client.fetch(max_wait_ms=100_000, min_bytes=SIZE).records

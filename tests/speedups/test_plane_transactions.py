@@ -483,6 +483,39 @@ def test_a_restart_changes_nothing(rig, seed, clean):
     assert node.stable == rig.end()
 
 
+@pytest.mark.parametrize("segment_bytes", [500, 1 << 20])
+@pytest.mark.parametrize("clean", [True, False])
+def test_min_bytes_of_a_committed_poll_counts_what_was_there_before_a_restart(rig, clean, segment_bytes):
+    """A transaction that was open at the restart holds back bytes of before it; all become stable with its marker."""
+    node = Node(rig, segment_bytes=segment_bytes)
+    node.client.produce(batch(1, value=b"s" * 100))
+    size = 0
+    for i in range(4):
+        data = transactional(1, 0, i, value=b"x" * 200)
+        size += len(data)
+        assert node.error(data) == OK
+    node = reopened(node, clean=clean, settings={"segment_bytes": segment_bytes})
+    assert node.stable == 1
+    later = transactional(2, 0, 0, value=b"y" * 200)
+    assert node.error(later) == OK
+    plain = len(batch(1, value=b"s" * 100))
+
+    def poll(min_bytes: int, offset: int = 0):
+        client = node.rig.connect()
+        request = {"isolation_level": COMMITTED, "max_wait_ms": 1_000_000, "min_bytes": min_bytes}
+        client.send(FETCH, 12, fetch_request({"t": {0: offset}}, **request))
+        assert client.take() == []
+        return client
+
+    enough, too_much = poll(plain + size), poll(plain + size + 1)
+    assert node.end(1) == (0, 6)
+    assert node.stable == 5, "where the later transaction begins"
+    assert len(enough.take()) == 1
+    assert too_much.take() == []
+    assert node.end(2) == (0, 7)
+    assert len(too_much.take()) == 1
+
+
 @pytest.mark.parametrize("harm", ["torn", "garbage", "gone after a crash"])
 def test_a_damaged_index_of_aborted_transactions_is_found_again(rig, harm):
     node = Node(rig, **SMALL)

@@ -76,6 +76,7 @@ cdef int16_t admit(Engine* e, Connection* c, Request* r, const Plan* plan, Item*
 
 cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogil:
     cdef int64_t room = plan.max_bytes - plan.bytes
+    cdef int64_t end = item.lso if plan.isolation == READ_COMMITTED else item.hw
     cdef int rc
     if item.max_bytes < room:
         room = item.max_bytes
@@ -83,7 +84,7 @@ cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogi
         if item.offset < item.p.log.start or item.offset > item.p.log.leo:
             item.error = E_OFFSET_OUT_OF_RANGE
         return
-    rc = log_locate(item.p.log, item.offset, item.lso if plan.isolation == READ_COMMITTED else item.hw, room if room > 0 else 0, plan.bytes == 0, blocking, &item.slice)
+    rc = log_locate(item.p.log, item.offset, end, room if room > 0 else 0, plan.bytes == 0, blocking, &item.slice)
     if rc == LOG_OUT_OF_RANGE:
         item.error = E_OFFSET_OUT_OF_RANGE
     elif rc == -EBADMSG:
@@ -96,6 +97,8 @@ cdef void locate(Engine* e, Plan* plan, Item* item, bint blocking) noexcept nogi
         plan.cold = item
     else:
         plan.bytes += item.slice.length
+        # There is more, in the next segment, than an answer can hold: as in Kafka nothing is gained by waiting.
+        plan.urgent = plan.urgent or item.slice.segment.next_offset < end
 
 
 cdef inline bint is_permanent(int16_t error) noexcept nogil:

@@ -17,7 +17,7 @@ from pyralog._speedups.producers cimport (
     ProducerBatch, ProducerEntry, ProducerMarker, producers_check_marker, producers_end, producers_open, producers_settle,
     producers_stable,
 )
-from pyralog._speedups.segment cimport BatchRef, Segment
+from pyralog._speedups.segment cimport LOG_OK, BatchRef, LogSlice, Segment, log_locate
 from pyralog._speedups.txnindex cimport txn_index_append, txn_index_collect
 
 cdef enum:
@@ -26,9 +26,25 @@ cdef enum:
 
 # --- what is stable ---
 
+cdef int64_t bytes_from(Partition* p, int64_t offset) noexcept nogil:
+    """How many bytes of the log lie at and behind the batch of an offset; 0 where it cannot be found."""
+    cdef LogSlice found
+    cdef int64_t i, behind = 0
+    if log_locate(p.log, offset, p.log.leo, 1, True, True, &found) != LOG_OK or found.segment == NULL:
+        return 0
+    i = p.log.n_segments
+    while i > 0 and p.log.segments[i - 1] != found.segment:
+        i -= 1
+        behind += p.log.segments[i].size
+    return behind + found.segment.size - found.position
+
+
 cdef void txn_open(Partition* p) noexcept nogil:
+    """Bytes are counted from here on: what transactions that are open hold back lies before."""
+    cdef int64_t i
     p.taken_bytes = 0
-    p.stable_bytes = 0
+    for i in range(p.producers.n_txns):
+        p.producers.txns[i].at_bytes = -bytes_from(p, max(p.producers.txns[i].first_offset, p.log.start))
     txn_stabilize(p)
 
 
