@@ -150,7 +150,6 @@ class Partition:
             out += batch.data
         return out
 
-
     def goes_on_behind(self, offset: int) -> bool:
         """Whether there is more than the segment of the offset holds: then no fetch waits, as no answer has more."""
         holders = (segment for segment in self.segments if segment.batches and segment.batches[-1].last >= offset)

@@ -168,6 +168,51 @@ def test_what_is_not_verified_is_refused(node):
     assert node.error(transactional(), verified=False) == WRONG_STATE
 
 
+def test_a_later_batch_does_not_overtake_one_that_was_not_verified(node):
+    """KAFKA-14920: the first is sent again, and would never be in order behind the second."""
+    assert node.error(transactional(sequence=3), verified=False) == WRONG_STATE
+    assert node.error(transactional(sequence=4)) == OUT_OF_ORDER
+    assert node.error(transactional(sequence=2)) == OK, "a lower one may come"
+    assert node.error(transactional(sequence=4)) == OUT_OF_ORDER
+    assert node.error(transactional(sequence=3)) == OK
+    assert node.error(transactional(sequence=4)) == OK
+
+
+def test_a_newer_epoch_forgets_what_was_not_verified(node):
+    assert node.error(transactional(epoch=1, sequence=3), verified=False) == WRONG_STATE
+    assert node.error(transactional(epoch=2, sequence=5), verified=False) == WRONG_STATE
+    assert node.error(transactional(epoch=2, sequence=6)) == OUT_OF_ORDER
+    assert node.error(transactional(epoch=3, sequence=0)) == OK
+
+
+def test_a_transaction_that_begins_before_the_marker_of_the_last_one_keeps_its_order(node):
+    """With the second version the marker has the epoch of the next one."""
+    assert node.error(transactional(pid=2, epoch=1, sequence=0), version=12) == OK
+    assert node.end(2, 2)[0] == OK
+    assert node.error(transactional(pid=2, epoch=2, sequence=0), verified=False, version=12) == WRONG_STATE
+    assert node.end(2, 2)[0] == OK
+    assert node.error(transactional(pid=2, epoch=2, sequence=1), version=12) == OUT_OF_ORDER
+    assert node.error(transactional(pid=2, epoch=2, sequence=0), version=12) == OK
+
+
+def test_every_partition_of_a_request_is_noted(rig):
+    node = Node(rig, partitions=2)
+    data = {0: transactional(sequence=3), 1: transactional(sequence=5)}
+    node.client.send(PRODUCE, 9, produce_request({"t": data}, transactional_id="x"))
+    (one,) = rig.forwarded()
+    rig.engine.resubmit(one.token, one.frame)
+    rig.turn()
+    node.client.take()
+    assert node.error(transactional(sequence=6), partition=1) == OUT_OF_ORDER
+    assert node.error(transactional(sequence=5), partition=1) == OK
+
+
+def test_attempts_expire_with_producers(node):
+    assert node.error(transactional(sequence=3), verified=False) == WRONG_STATE
+    node.rig.done("expire_producers", node.rig.handle(), 1 << 60)
+    assert node.error(transactional(sequence=4)) == OK
+
+
 def test_a_marker_takes_the_verification_back(node):
     node.verify()
     node.end()

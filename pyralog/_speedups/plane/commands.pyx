@@ -16,7 +16,7 @@ from pyralog._speedups.plane.partition cimport (
 from pyralog._speedups.plane.reader cimport run_parked, serve_frame
 from pyralog._speedups.plane.ring cimport done, free_command, post_event, take_commands
 from pyralog._speedups.plane.cycle cimport LISTENER_TAG
-from pyralog._speedups.plane.transactions cimport list_aborted, txn_stabilize, verify, write_marker
+from pyralog._speedups.plane.transactions cimport list_aborted, txn_expire, txn_stabilize, verify, write_marker
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
@@ -310,6 +310,7 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
         rc = <int>list_aborted(e, command)      # first: C evaluates arguments in any order
         done(e, command, rc, e.aborted.entries, e.aborted.n * sizeof(AbortedTxn))
     elif kind == CMD_EXPIRE:
+        txn_expire(command.partition, command.a)
         done(e, command, producers_expire(command.partition.producers, command.a), NULL, 0)
     elif kind == CMD_ROLL:
         done(e, command, roll(e, command.partition), NULL, 0)

@@ -150,9 +150,13 @@ ctypedef struct Poll:           # a parked fetch interested in a partition
     uint64_t sequence
 
 
-ctypedef struct Attempt:        # the coordinator has this partition in a transaction that is not open here yet (KIP-890)
+ctypedef struct Attempt:        # a transaction that is not open here yet (KIP-890)
     int64_t producer_id
     int16_t epoch
+    bint verified               # the coordinator has this partition in it
+    bint second                 # by a client of the second version, whose epoch rises with each transaction
+    int32_t lowest_sequence     # of the batches that it was asked about
+    int64_t seen_ms
     uint32_t principal
     uint64_t permit_version
 

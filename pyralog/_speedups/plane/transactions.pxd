@@ -1,4 +1,4 @@
-from libc.stdint cimport int16_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t
 
 from pyralog._speedups.plane.state cimport Command, Connection, Engine, Partition
 from pyralog._speedups.producers cimport ProducerBatch
@@ -13,6 +13,11 @@ cdef int txn_note_aborts(Partition* p) noexcept nogil
 
 # Whether a transactional batch may come from here: its transaction is open or verified for this principal.
 cdef bint txn_known(const Engine* e, const Connection* c, const Partition* p, int64_t producer_id, int16_t epoch) noexcept nogil
+# The coordinator is about to be asked about a batch: no later one of its producer may come before it.
+cdef void txn_attempt(const Engine* e, Partition* p, int64_t producer_id, int16_t epoch, int32_t sequence, bint second) noexcept nogil
+cdef bint txn_overtakes(const Partition* p, int64_t producer_id, int16_t epoch, int32_t sequence) noexcept nogil
+# Attempts of which nothing was heard since.
+cdef void txn_expire(Partition* p, int64_t not_after_ms) noexcept nogil
 # It has been appended: what follows of its transaction need not be verified again.
 cdef void txn_begun(const Engine* e, const Connection* c, Partition* p, const ProducerBatch* batch) noexcept nogil
 

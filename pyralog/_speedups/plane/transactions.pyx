@@ -1,9 +1,9 @@
 """Transactions of a partition (KIP-98, KIP-890): who may open one, the markers that end them, what is stable."""
 
 from libc.errno cimport ENOMEM
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport realloc
-from libc.string cimport memmove
+from libc.string cimport memmove, memset
 
 from pyralog._speedups.batch cimport MARKER_SIZE, BatchInfo, batch_assign, batch_put_marker, batch_read, batch_set_append_time
 from pyralog._speedups.endian cimport load16, load32
@@ -93,13 +93,63 @@ cdef void drop_attempt(Partition* p, Attempt* attempt) noexcept nogil:
     p.n_attempts -= 1
 
 
+cdef Attempt* new_attempt(Partition* p, int64_t producer_id) noexcept nogil:
+    """NULL without memory."""
+    cdef Attempt* bigger
+    if p.n_attempts == MAX_ATTEMPTS:
+        drop_attempt(p, p.attempts)
+    bigger = <Attempt*>grown(p.attempts, p.n_attempts + 1, &p.attempts_capacity, sizeof(Attempt))
+    if bigger == NULL:
+        return NULL
+    p.attempts = bigger
+    memset(&bigger[p.n_attempts], 0, sizeof(Attempt))
+    bigger[p.n_attempts].producer_id = producer_id
+    bigger[p.n_attempts].epoch = -1
+    p.n_attempts += 1
+    return &bigger[p.n_attempts - 1]
+
+
+cdef void begin_attempt(Attempt* attempt, int16_t epoch, int32_t sequence) noexcept nogil:
+    attempt.epoch = epoch
+    attempt.verified = False
+    attempt.second = False
+    attempt.lowest_sequence = sequence
+
+
+cdef void txn_attempt(const Engine* e, Partition* p, int64_t producer_id, int16_t epoch, int32_t sequence, bint second) noexcept nogil:
+    cdef Attempt* attempt = find_attempt(p, producer_id)
+    if attempt == NULL:
+        attempt = new_attempt(p, producer_id)
+    if attempt == NULL or epoch < attempt.epoch:
+        return
+    if epoch > attempt.epoch:
+        begin_attempt(attempt, epoch, sequence)
+    attempt.lowest_sequence = min(attempt.lowest_sequence, sequence)
+    attempt.second = second
+    attempt.seen_ms = e.now_ms
+
+
+cdef bint txn_overtakes(const Partition* p, int64_t producer_id, int16_t epoch, int32_t sequence) noexcept nogil:
+    cdef const Attempt* attempt = find_attempt(p, producer_id)
+    return attempt != NULL and attempt.epoch == epoch and sequence > attempt.lowest_sequence
+
+
+cdef void txn_expire(Partition* p, int64_t not_after_ms) noexcept nogil:
+    cdef int32_t i, kept = 0
+    for i in range(p.n_attempts):
+        if p.attempts[i].seen_ms > not_after_ms:
+            p.attempts[kept] = p.attempts[i]
+            kept += 1
+    p.n_attempts = kept
+
+
 cdef bint txn_known(const Engine* e, const Connection* c, const Partition* p, int64_t producer_id, int16_t epoch) noexcept nogil:
     cdef const ProducerEntry* entry = producers_open(p.producers, producer_id, epoch)
     cdef const Attempt* attempt
     if entry != NULL and entry.principal == c.principal + 1 and entry.permit_version == e.permit_version:
         return True
     attempt = find_attempt(p, producer_id)
-    return (attempt != NULL and attempt.epoch == epoch and attempt.principal == c.principal
+    return (attempt != NULL and attempt.verified and attempt.epoch == epoch and attempt.principal == c.principal
             and attempt.permit_version == e.permit_version)
 
 
@@ -119,20 +169,16 @@ cdef void verify(Engine* e, Command* command) noexcept nogil:
     """token = principal, a = producer id, b = its epoch: the coordinator has this partition in the transaction."""
     cdef Partition* p = command.partition
     cdef Attempt* attempt = find_attempt(p, command.a)
-    cdef Attempt* bigger
     if attempt == NULL:
-        if p.n_attempts == MAX_ATTEMPTS:
-            drop_attempt(p, p.attempts)
-        bigger = <Attempt*>grown(p.attempts, p.n_attempts + 1, &p.attempts_capacity, sizeof(Attempt))
-        if bigger == NULL:
-            return              # its batch is refused, and comes again
-        p.attempts = bigger
-        attempt = &bigger[p.n_attempts]
-        p.n_attempts += 1
-    attempt.producer_id = command.a
-    attempt.epoch = <int16_t>command.b
+        attempt = new_attempt(p, command.a)
+    if attempt == NULL or command.b < attempt.epoch:
+        return                  # its batch is refused, and comes again
+    if command.b > attempt.epoch:
+        begin_attempt(attempt, <int16_t>command.b, INT32_MAX)
+    attempt.verified = True
     attempt.principal = <unsigned int>command.token
     attempt.permit_version = e.permit_version
+    attempt.seen_ms = e.now_ms
 
 
 # --- markers ---
@@ -145,6 +191,18 @@ cdef int64_t take_append_time(Engine* e, uint8_t* data) noexcept nogil:
     return e.now_ms
 
 
+cdef void end_attempt(Partition* p, const ProducerMarker* marker) noexcept nogil:
+    """What was verified may have been the transaction that has ended. Its next one may have begun already, where the
+    epoch of the marker is its own: of that the sequences are kept."""
+    cdef Attempt* attempt = find_attempt(p, marker.producer_id)
+    if attempt == NULL:
+        return
+    if attempt.second and attempt.epoch == marker.producer_epoch:
+        attempt.verified = False
+    else:
+        drop_attempt(p, attempt)
+
+
 cdef int write_marker(Engine* e, Command* command) noexcept nogil:
     """a = producer id, b = timestamp, data: producer epoch, coordinator epoch, commit. Ends the producer's transaction."""
     cdef Partition* p = command.partition
@@ -152,7 +210,6 @@ cdef int write_marker(Engine* e, Command* command) noexcept nogil:
     cdef BatchRef ref
     cdef AbortedTxn* bigger
     cdef uint8_t* data
-    cdef Attempt* attempt
     cdef int rc
     if not p.leading:
         return E_NOT_LEADER_OR_FOLLOWER
@@ -196,9 +253,7 @@ cdef int write_marker(Engine* e, Command* command) noexcept nogil:
         engine_fail(e, p, ENOMEM)   # the log would say more than the producer table knows
     elif rc > 0:
         p.n_aborts += 1
-    attempt = find_attempt(p, marker.producer_id)
-    if attempt != NULL:
-        drop_attempt(p, attempt)
+    end_attempt(p, &marker)
     p.bytes_in += MARKER_SIZE
     p.records_in += 1
     p.batches_in += 1
