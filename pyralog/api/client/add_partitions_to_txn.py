@@ -14,6 +14,7 @@ Contract
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
 
 from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
@@ -24,6 +25,7 @@ from pyralog.coordinator.transaction.requests import AddPartitions, VerifyPartit
 from pyralog.coordinator.transaction.state import TV2, ProducerIdentity
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
+from pyralog.runtime import Pending
 from pyralog.wire.messages import (
     AddPartitionsToTxnPartitionResult,
     AddPartitionsToTxnRequest,
@@ -50,15 +52,18 @@ def handle(
     return _many([(one, _outcome(one, context)) for one in request.transactions])
 
 
-async def _one(request: AddPartitionsToTxnRequest, context: Context) -> AddPartitionsToTxnResponse:
+def _one(request: AddPartitionsToTxnRequest, context: Context) -> Pending[AddPartitionsToTxnResponse]:
     transaction = AddPartitionsToTxnTransaction(
         transactional_id=request.v3_and_below_transactional_id,
         producer_id=request.v3_and_below_producer_id,
         producer_epoch=request.v3_and_below_producer_epoch,
         topics=request.v3_and_below_topics,
     )
-    codes = await _outcome(transaction, context)
-    return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_topics(transaction.topics, codes))
+
+    def answer(codes: Mapping[TopicPartition, ErrorCode]) -> AddPartitionsToTxnResponse:
+        return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_topics(transaction.topics, codes))
+
+    return _outcome(transaction, context).map(answer)
 
 
 async def _many(
@@ -76,7 +81,7 @@ async def _many(
 
 def _outcome(
     transaction: AddPartitionsToTxnTransaction, context: Context
-) -> Awaitable[Mapping[TopicPartition, ErrorCode]]:
+) -> Pending[Mapping[TopicPartition, ErrorCode]]:
     """The error of each partition. The coordinator is asked before this returns."""
     partitions = [TopicPartition(topic.name, index) for topic in transaction.topics for index in topic.partitions]
     by_client = context.version < BATCHED_FROM
@@ -86,7 +91,7 @@ def _outcome(
         return _all(partitions, ErrorCode.INVALID_REQUEST)
     refused = {tp: code for tp in partitions if (code := _refusal(tp, by_client, context)) is not ErrorCode.NONE}
     if refused:
-        return _settled({tp: refused.get(tp, ErrorCode.OPERATION_NOT_ATTEMPTED) for tp in partitions})
+        return Pending.of({tp: refused.get(tp, ErrorCode.OPERATION_NOT_ATTEMPTED) for tp in partitions})
     return _ask(transaction, partitions, context)
 
 
@@ -99,35 +104,49 @@ def _refusal(tp: TopicPartition, by_client: bool, context: Context) -> ErrorCode
 
 def _ask(
     transaction: AddPartitionsToTxnTransaction, partitions: Sequence[TopicPartition], context: Context
-) -> Awaitable[Mapping[TopicPartition, ErrorCode]]:
+) -> Pending[Mapping[TopicPartition, ErrorCode]]:
     name = transaction.transactional_id
     identity = ProducerIdentity(transaction.producer_id, transaction.producer_epoch)
     coordinator, wanted = context.services.transactions, frozenset(partitions)
     if transaction.verify_only:
-        pending: Awaitable[Mapping[TopicPartition, ErrorCode] | None] = coordinator.submit(
+        verdicts: Pending[Mapping[TopicPartition, ErrorCode]] = coordinator.submit(
             name, VerifyPartitions(name, identity, wanted)
         )
-    else:
-        version = 0 if context.version < BATCHED_FROM else TV2
-        pending = coordinator.add(AddPartitions(name, identity, wanted, version))
-    return _codes(pending, partitions, older=context.version < FENCED_FROM)
+        return _or_code(verdicts, partitions, context)
+    version = 0 if context.version < BATCHED_FROM else TV2
+    guard = context.services.plane.verification()
+
+    def added(_: None) -> Mapping[TopicPartition, ErrorCode]:
+        if context.version < BATCHED_FROM:
+            _tell_plane(identity, partitions, guard, context)
+        return dict.fromkeys(partitions, ErrorCode.NONE)
+
+    return _or_code(coordinator.add(AddPartitions(name, identity, wanted, version)).map(added), partitions, context)
 
 
-async def _codes(
-    pending: Awaitable[Mapping[TopicPartition, ErrorCode] | None], partitions: Sequence[TopicPartition], older: bool
-) -> Mapping[TopicPartition, ErrorCode]:
-    try:
-        return await pending or dict.fromkeys(partitions, ErrorCode.NONE)
-    except KafkaError as error:
-        return dict.fromkeys(partitions, older_code(error.code, older=older))
+def _tell_plane(identity: ProducerIdentity, partitions: Sequence[TopicPartition], guard: int, context: Context) -> None:
+    """Of what is served here: the producer itself asks, and its first batch need not be asked about again (KIP-890)."""
+    plane = context.services.plane
+    for tp in partitions:
+        if plane.snapshot(tp) is not None:
+            plane.verify_transaction(tp, *identity, guard, principal=context.principal)
 
 
-async def _settled(codes: Mapping[TopicPartition, ErrorCode]) -> Mapping[TopicPartition, ErrorCode]:
-    return codes
+def _or_code(
+    pending: Pending[Mapping[TopicPartition, ErrorCode]], partitions: Sequence[TopicPartition], context: Context
+) -> Pending[Mapping[TopicPartition, ErrorCode]]:
+    """The error on every partition when the coordinator refuses."""
+
+    def refused(error: Any) -> Mapping[TopicPartition, ErrorCode]:
+        if not isinstance(error, KafkaError):
+            raise error
+        return dict.fromkeys(partitions, older_code(error.code, older=context.version < FENCED_FROM))
+
+    return pending.recover(refused)
 
 
-def _all(partitions: Sequence[TopicPartition], code: ErrorCode) -> Awaitable[Mapping[TopicPartition, ErrorCode]]:
-    return _settled(dict.fromkeys(partitions, code))
+def _all(partitions: Sequence[TopicPartition], code: ErrorCode) -> Pending[Mapping[TopicPartition, ErrorCode]]:
+    return Pending.of(dict.fromkeys(partitions, code))
 
 
 def _topics(

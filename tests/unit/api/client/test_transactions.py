@@ -304,8 +304,20 @@ async def test_an_older_produce_must_have_added_its_partition(ready: Node, versi
     identity = await init(ready)
     assert await write(ready, version, produce(version, (0, batch(identity)))) == ([code], [])
     await add(ready, identity, 0)
+    ready.plane.verified.clear()
     assert await write(ready, version, produce(version, (0, batch(identity)))) == ([], [])
     assert ready.plane.verified == [(T0, identity.producer_id, 0)]
+
+
+async def test_a_producer_that_adds_a_partition_need_not_be_asked_about(ready: Node) -> None:
+    identity = await init(ready)
+    assert await add(ready, identity, 0, 1) == [0, 0]
+    assert ready.plane.verified == [(tp, identity.producer_id, 0) for tp in (T0, T1)]
+    ready.plane.verified.clear()
+    assert await add(ready, identity, 0, version=4) == [0]  # a broker asks for somebody else
+    assert await add(ready, identity, 0, 7) == [55, 3]
+    assert await add(ready, await init(ready, "y"), 0, transactional_id="x") == [49]
+    assert ready.plane.verified == []
 
 
 @pytest.mark.parametrize("version", [9, 11, pytest.param(12, marks=needs_tv2)])
