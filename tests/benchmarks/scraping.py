@@ -59,7 +59,8 @@ def main() -> None:
     found: dict[str, list[float]] = {"without": [], "with": []}
     with Pyralog(settings={"metrics.max_series": 100_000}) as broker:
         topics = [NewTopic(f"t{n}", PARTITIONS, 1) for n in range(TOPICS)] + [NewTopic("bench", 8, 1)]
-        for made in AdminClient({"bootstrap.servers": broker.address}).create_topics(topics).values():
+        admin = AdminClient({"bootstrap.servers": broker.address})  # its end would be that of its requests
+        for made in admin.create_topics(topics).values():
             made.result(60)
         for number in range(2 * options.runs):
             scraper = Scraper(broker, options.every) if number % 2 else None
