@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupType, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupType,
+    ElectionType,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka import ConsumerGroupTopicPartitions as GroupPartitions
 
 from compat.cases import Context, equal, eventually
@@ -177,6 +185,37 @@ def consumer_group_describe(ctx: Context) -> object:
     return described(ctx, **CONSUMER)
 
 
+@suite.case("group.pause", smoke=False)
+def group_pause(ctx: Context) -> object:
+    """What is stored and committed by itself, and a partition that is paused while the group goes on."""
+    topic, group = make_topic(admin(ctx), ctx, PARTITIONS), ctx.topic("group")
+    fill(ctx, topic, 0, 40)
+    seen: list[int] = []
+    paused = TopicPartition(topic, 0)
+    with member(ctx, group, topic, enable_auto_commit=True, auto_commit_interval_ms=100) as one:
+        poll_all([one], lambda: len(one.assignment()) == PARTITIONS, seen, "an assignment")
+        poll_all([one], lambda: len(seen) == 40, seen, "the first records")
+        one.pause([paused])
+        fill(ctx, topic, 40, 40)
+        poll_all([one], lambda: len(seen) == 70, seen, "the records of three partitions")
+        one.resume([paused])
+        poll_all([one], lambda: len(seen) == 80, seen, "those of the fourth")
+    with member(ctx, group, topic) as one:
+        return [each.offset for each in one.committed([TopicPartition(topic, i) for i in range(PARTITIONS)], TIMEOUT_S)]
+
+
+@suite.case("admin.elect_leaders", smoke=False)
+def admin_elect_leaders(ctx: Context) -> object:
+    client = admin(ctx)
+    topic = make_topic(client, ctx, 2)
+    result = {}
+    for kind in (ElectionType.PREFERRED, ElectionType.UNCLEAN):
+        wanted = [TopicPartition(topic, 0), TopicPartition(topic, 9)]
+        found = client.elect_leaders(kind, wanted).result(timeout=TIMEOUT_S)
+        result[kind.name] = {str(tp.partition): error.name() if error else None for tp, error in found.items()}
+    return result
+
+
 # -- transactions
 
 
@@ -201,6 +240,26 @@ def transaction_ends(ctx: Context) -> object:
             client.commit_transaction(TIMEOUT_S)
     committed = [int(one.value()) for one in read(ctx, topic, 10, isolation_level="read_committed")]
     return {"committed": committed, "all": len(read(ctx, topic, 20, isolation_level="read_uncommitted"))}
+
+
+@suite.case("transaction.offsets", smoke=False)
+def transaction_offsets(ctx: Context) -> object:
+    """Offsets of an open transaction are not told as committed; those of an aborted one never are."""
+    topic, group = make_topic(admin(ctx), ctx, 1), ctx.topic("group")
+    fill_one = [{"value": b"%d" % i, "partition": 0} for i in range(10)]
+    write(ctx, topic, fill_one)
+    result = []
+    with member(ctx, group, topic) as reader:
+        poll_all([reader], lambda: len(reader.assignment()) == 1, [], "an assignment")
+        writer = transactional(ctx, ctx.topic("txn"))
+        for offset, commit in ((3, False), (5, True)):
+            writer.begin_transaction()
+            writer.send_offsets_to_transaction(
+                [TopicPartition(topic, 0, offset)], reader.consumer_group_metadata(), TIMEOUT_S
+            )
+            (writer.commit_transaction if commit else writer.abort_transaction)(TIMEOUT_S)
+            result.append(reader.committed([TopicPartition(topic, 0)], TIMEOUT_S)[0].offset)
+    return result
 
 
 @suite.case("transaction.fenced")

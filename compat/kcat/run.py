@@ -122,6 +122,19 @@ def consume_timestamp(ctx: Context) -> object:
     return found[0]["tstype"]
 
 
+@suite.case("group", smoke=False)
+def group(ctx: Context) -> object:
+    """-G joins a group, and commits when it leaves: the second time it reads what has come since."""
+    topic, name = ctx.topic(), ctx.topic("group")
+    result = []
+    for first in (0, 60):
+        produce(ctx, topic, b"".join(b"%d\n" % i for i in range(first, first + 60)))
+        args = ("-q", "-e", "-X", "auto.offset.reset=earliest", "-G", name, topic)
+        result.append(sorted(int(line) for line in kcat(ctx, *args).stdout.split()))
+    equal(result, [list(range(60)), list(range(60, 120))])
+    return None
+
+
 @suite.case("query.offsets")
 def query_offsets(ctx: Context) -> object:
     topic = ctx.topic()
