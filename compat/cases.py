@@ -52,8 +52,8 @@ class Context:
 class Suite:
     """The cases of one client, in the order in which they are written."""
 
-    def __init__(self, client: str) -> None:
-        self.client = client
+    def __init__(self, client: str, *, timeout_s: int = CASE_TIMEOUT_S) -> None:
+        self.client, self.timeout_s = client, timeout_s
         self.cases: dict[str, tuple[Callable[..., Any], bool]] = {}
 
     def case(self, name: str, *, smoke: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -68,7 +68,7 @@ class Suite:
 
     def main(self) -> int:
         """Run the chosen cases; 1 if one failed."""
-        options = arguments(self.client)
+        options = arguments(self.client, self.timeout_s)
         context = Context(options.bootstrap)
         failed = 0
         for name, (function, smoke) in self.cases.items():
@@ -80,13 +80,13 @@ class Suite:
         return 1 if failed else 0
 
 
-def arguments(client: str) -> argparse.Namespace:
+def arguments(client: str, timeout_s: int = CASE_TIMEOUT_S) -> argparse.Namespace:
     """The command line that all client scripts share."""
     parser = argparse.ArgumentParser(prog=f"compat.{client}.run", description=f"Compatibility cases of {client}.")
     parser.add_argument("--bootstrap", required=True, metavar="HOST:PORT")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="cases to run, e.g. 'admin.*'")
     parser.add_argument("--smoke", action="store_true", help="the short selection for each CI run")
-    parser.add_argument("--timeout", type=int, default=CASE_TIMEOUT_S, help="seconds a case may take")
+    parser.add_argument("--timeout", type=int, default=timeout_s, help="seconds a case may take")
     return parser.parse_args()
 
 

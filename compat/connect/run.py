@@ -28,7 +28,7 @@ LINES = 200
 PATIENCE_S = 100
 CONVERTER = "org.apache.kafka.connect.storage.StringConverter"
 
-suite = Suite("connect")
+suite = Suite("connect", timeout_s=200)
 
 
 def install() -> None:

@@ -16,10 +16,10 @@ from typing import Any
 from compat.cases import Context, Suite
 from tests.reference.kafka import install_tools, java, tool_class
 
-suite = Suite("kafka_tools")
+suite = Suite("kafka_tools", timeout_s=150)
 HERE = Path(__file__).parent
 TARGET = HERE / "target"
-TIMEOUT_S = 55
+TIMEOUT_S = 120
 JAVA = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 # A 22-letter base64 identifier: of a topic, a directory, or the cluster.
 IDENT = re.compile(r"(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z0-9])[\w-]{22}(?![\w-])")
@@ -44,8 +44,8 @@ class Runner:
     @classmethod
     def run(cls, main_class: str, args: Sequence[str]) -> Done:
         if cls._process is None or cls._process.poll() is not None:
-            cls._process = cls.start()
-        process = cls._process
+            cls._process = cls.start()  # one that was left in the middle ends when nobody holds its input any more
+        process, cls._process = cls._process, None  # until it has answered: an answer that comes late is nobody's
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write("\x1f".join((main_class, *args)).encode() + b"\n")
@@ -55,6 +55,7 @@ class Runner:
             raise RuntimeError(f"{main_class} {' '.join(args)} ended Java: {process.wait(10)}")
         code, *sizes = map(int, head)
         out, err = (process.stdout.read(size).decode() for size in sizes)
+        cls._process = process
         return Done(code, out, err)
 
     @staticmethod
