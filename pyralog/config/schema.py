@@ -204,6 +204,21 @@ class ReplicationSection(Section):
     """Replication."""
 
     quorum: QuorumSection = group(QuorumSection, "Replicas and quorums.")
+    leader_throttle_bytes_per_s: Annotated[
+        Bytes, Opt(kafka=("leader.replication.throttled.rate",), unit="bytes", scope="cluster", effect="cluster")
+    ] = Field(LONG_MAX, ge=0, le=LONG_MAX, description="Most bytes a second sent to throttled replicas.")
+    follower_throttle_bytes_per_s: Annotated[
+        Bytes, Opt(kafka=("follower.replication.throttled.rate",), unit="bytes", scope="cluster", effect="cluster")
+    ] = Field(LONG_MAX, ge=0, le=LONG_MAX, description="Most bytes a second fetched for throttled replicas.")
+    move_throttle_bytes_per_s: Annotated[
+        Bytes,
+        Opt(
+            kafka=("replica.alter.log.dirs.io.max.bytes.per.second",),
+            unit="bytes",
+            scope="cluster",
+            effect="operations",
+        ),
+    ] = Field(LONG_MAX, ge=0, le=LONG_MAX, description="Most bytes a second moved between the disks of a node.")
 
 
 class ElectionTimeoutSection(Section):

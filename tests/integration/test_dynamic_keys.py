@@ -28,6 +28,8 @@ log.segment.bytes=2000000  storage.segment_config.use_mmap=false  storage.segmen
 storage.cache_config.max_size=8MiB  storage.cache_config.max_buffer_time_ms=20ms  storage.cache_config.enabled=false
 log.cleaner.enable=false  log.cleaner.backoff.ms=7000  log.cleaner.dedupe.buffer.size=2000000
 log.cleaner.io.max.bytes.per.second=3000000  log.retention.check.interval.ms=9000  producer.id.expiration.ms=90000
+leader.replication.throttled.rate=1000000  follower.replication.throttled.rate=2000000
+replica.alter.log.dirs.io.max.bytes.per.second=3000000
 num.partitions=3  auto.create.topics.enable=false  delete.topic.enable=false  max.request.partition.size.limit=9
 log.cleanup.policy=delete,compact  compression.type=zstd  compression.gzip.level=3  compression.lz4.level=4
 compression.zstd.level=5  message.max.bytes=900000  max.decompressed.message.bytes=800000

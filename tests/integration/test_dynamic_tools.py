@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,24 @@ def test_kafka_configs(brokers: Callable[..., Broker]) -> None:
     assert "Cannot update these configs dynamically: [node.id]" in said
     kafka_configs(broker, *one, "--alter", "--delete-config", "log.retention.ms")
     assert "log.retention.ms=5000" in kafka_configs(broker, *one, "--describe", "--all")
+
+
+@needs_java
+def test_a_throttled_reassignment(brokers: Callable[..., Broker], tmp_path: Path) -> None:
+    """kafka-reassign-partitions sets rates on each broker, and takes them back when it is done."""
+    broker = brokers()
+    with Admin(broker.port) as admin:
+        admin.create_topics(["t"], 1, 1, {})
+        plan = tmp_path / "plan.json"
+        plan.write_text('{"version": 1, "partitions": [{"topic": "t", "partition": 0, "replicas": [1]}]}')
+        arguments = ("--bootstrap-server", broker.address, "--reassignment-json-file", str(plan))
+        command_class = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+        said = tool(command_class, *arguments, "--execute", "--throttle", "1000000").stdout
+        assert "The inter-broker throttle limit was set to 1000000 B/s" in said
+        assert admin.configs()["leader.replication.throttled.rate"].value == "1000000"
+        said = tool(command_class, *arguments, "--verify").stdout
+        assert "Reassignment of partition t-0 is completed." in said
+        assert admin.configs()["leader.replication.throttled.rate"].config_source == 5
 
 
 def test_kafka_pythons_command(brokers: Callable[..., Broker]) -> None:
