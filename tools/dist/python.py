@@ -105,7 +105,6 @@ def build(tree: Path, folder: Path, out: Path) -> None:
     """Configure, compile and install into `out` (its bin/ and lib/)."""
     with_libraries = static_libraries(folder / "static")
     environment = {**os.environ, **compilers(folder / "zig"), "PKG_CONFIG": "false"}
-    environment["CC"] += " -Wno-date-time"
     flags = [f"--prefix={PREFIX}", f"--build={MACHINE}-pc-linux-gnu", f"--with-openssl={with_libraries}"]
     flags += ["--without-ensurepip", "--disable-test-modules", "--without-readline", "MODULE_BUILDTYPE=static"]
     flags += ["OPT=-DNDEBUG -fwrapv -O3 -Wall -g0", f"CPPFLAGS=-I{with_libraries}/include"]

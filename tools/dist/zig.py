@@ -18,7 +18,8 @@ def compilers(folder: Path) -> dict[str, str]:
     """Write `cc`, `c++` and `ar` into a folder; their paths as CC, CXX and AR."""
     folder.mkdir(parents=True, exist_ok=True)
     # Without -O Zig would trap undefined behaviour; no build here asks for that.
-    target = f"-target {MACHINE}-linux-gnu.{GLIBC} -fno-sanitize=undefined"
+    # __DATE__, which Python's banner has, is an error to Zig by default.
+    target = f"-target {MACHINE}-linux-gnu.{GLIBC} -fno-sanitize=undefined -Wno-date-time"
     made = {}
     for name, tool, options in (("CC", "cc", target), ("CXX", "c++", target), ("AR", "ar", "")):
         path = folder / tool
