@@ -296,10 +296,11 @@ async def measure(
     name: str = "many",
     static: bool = False,
     idle_s: float = 2,
+    partitions: int = 0,
 ) -> dict[str, float]:
-    """Start, rolling restart, and some seconds of heartbeats."""
+    """Start, rolling restart, and some seconds of heartbeats. The topic has as many partitions, or one a member."""
     group = Group(f"{name}-{protocol}", broker.port, static)
-    group.partitions = len(clients.end_offsets(broker.port, TOPIC, count))
+    group.partitions = partitions or count
     run = Run(broker, MEMBERS[protocol], group)
     run.members = await run.make(range(count))
     await run.timed("start", run.begin())

@@ -27,7 +27,9 @@ def rebalances(session: Session) -> None:
             for protocol in NAMES:
                 for round_ in range(2):
                     warm = f"warm-{round_}"
-                    group_members.run_measure(broker, protocol, WARM_MEMBERS, WARM_MEMBERS // 2, name=warm, idle_s=0)
+                    group_members.run_measure(
+                        broker, protocol, WARM_MEMBERS, WARM_MEMBERS // 2, name=warm, idle_s=0, partitions=count
+                    )
                 session.say(f"{count} members, {protocol}, {name}")
                 found = group_members.run_measure(broker, protocol, count, max(1, count // BATCH_SHARE), idle_s=0)
                 session.raw.setdefault("groups", {})[f"{protocol} {name}"] = found
