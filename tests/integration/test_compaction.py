@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 
 from tests.integration.conftest import LONG, create_topic, until
 from tests.reference.kafka import tool
@@ -146,3 +146,72 @@ def test_kill_while_it_compacts(brokers: Callable[..., Broker]) -> None:
         assert "producerId" in tool("DumpLogSegments", "--files", ",".join(map(str, indexes))).stdout
     broker.start()
     assert read(broker, "compacted") == writer.acked
+
+
+@pytest.mark.pyralog_only
+def test_the_offsets_topic_shrinks_and_nothing_of_it_is_lost(brokers: Callable[..., Broker]) -> None:
+    """Commits, also in transactions of which some abort; kill -9 after compaction; the transactional id goes on."""
+    broker = brokers(
+        {
+            **SETTINGS,
+            "groups.offsets_num_partitions": 1,
+            "groups.offsets_segment_bytes": 1 << 20,
+            "topics.defaults.file_delete_delay_ms": 0,
+        }
+    )
+    create_topic(broker.address, "input", partitions=100)
+
+    def group(name: str) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": broker.address,
+                "group.id": name,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "log_level": 0,
+            }
+        )
+
+    def positions(offset: int) -> list[TopicPartition]:
+        return [TopicPartition("input", partition, offset + partition) for partition in range(100)]
+
+    def committed(consumer: Consumer) -> list[int]:
+        wanted = [TopicPartition("input", partition) for partition in range(100)]
+        return [found.offset for found in consumer.committed(wanted, timeout=30)]
+
+    def transaction(producer: Producer, offset: int, *, commit: bool) -> None:
+        producer.begin_transaction()
+        producer.produce("input", b"%d" % offset, partition=0)
+        producer.send_offsets_to_transaction(positions(offset), transactional.consumer_group_metadata(), 30)
+        producer.commit_transaction(30) if commit else producer.abort_transaction(30)
+
+    def processor() -> Producer:
+        made = Producer({"bootstrap.servers": broker.address, "transactional.id": "copy", "log_level": 0})
+        made.init_transactions(30)
+        return made
+
+    plain, transactional = group("plain"), group("transactional")
+    producer = processor()
+    assert committed(plain) == committed(transactional) == [OFFSET_INVALID] * 100  # and finds the coordinator
+    rounds = 400 * LONG
+    for i in range(rounds):
+        plain.commit(offsets=positions(i), asynchronous=False)
+        if i % 10 == 0:
+            transaction(producer, i, commit=i % 20 == 0)
+    last = (rounds - 1) // 20 * 20
+    until(lambda: cleaned_to(broker, "__consumer_offsets") > rounds * 100 * 0.6, "cleaned")
+    folder = Path(broker.data_dir) / "__consumer_offsets-0"
+    size = sum(path.stat().st_size for path in folder.glob("*.log"))
+    assert size < rounds * 100 * 80 * 0.6, "an offset takes about eighty bytes"
+    for _ in range(2):
+        broker.kill()
+        broker.start()
+        assert committed(plain) == [rounds - 1 + partition for partition in range(100)]
+        assert committed(transactional) == [last + partition for partition in range(100)]
+    producer = processor()
+    transaction(producer, rounds, commit=False)
+    assert committed(transactional) == [last + partition for partition in range(100)]
+    transaction(producer, rounds + 1, commit=True)
+    assert committed(transactional) == [rounds + 1 + partition for partition in range(100)]
+    plain.close()
+    transactional.close()
