@@ -227,7 +227,7 @@ class Node:
             sock.listen(BACKLOG)
             await plane.listen(sock)
         assert self._coordinators is not None
-        self._scope.start(self._begin_coordinators(), name="coordinators")
+        self._scope.start(self._begin_coordinators(), name="coordinators", critical=True)
 
     def _build_quorum(self) -> Quorum:
         rules = Rules(self._view)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pyralog._speedups.plane.driver import EventKind
-from pyralog.net.plane import parse_address
+from pyralog.net.sockaddr import parse_sockaddr
 from pyralog.wire.protocol import encode_request
 from tests.speedups.plane_kit import (
     FETCH,
@@ -404,8 +404,8 @@ def test_python_learns_the_addresses_before_the_first_request(listening):
     kinds = [event[0] for event in events]
     assert kinds.index(EventKind.CONNECTED) < kinds.index(EventKind.REQUEST)
     addresses = events[kinds.index(EventKind.CONNECTED)][3]
-    assert parse_address(addresses[:28]) == peer.socket.getsockname()
-    assert parse_address(addresses[28:]) == peer.socket.getpeername()
+    assert parse_sockaddr(addresses[:28]) == peer.socket.getsockname()
+    assert parse_sockaddr(addresses[28:]) == peer.socket.getpeername()
 
 
 def test_draining_takes_no_new_connection(listening):
