@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pyralog._speedups import compact
 from pyralog._speedups.compact import Cleaner
@@ -24,6 +24,7 @@ from pyralog.records.batch import HEADER_BYTES, parse_header
 from pyralog.records.compression import Codec, compress, decompress
 from pyralog.storage.cleaned import AbortedLike, CleanedFiles
 from pyralog.storage.names import INDEX, LOG, TIMEINDEX, segment_name
+from pyralog.storage.retention import SegmentLike
 
 _CHUNK_BYTES = 1 << 20
 _MOST_SEGMENTS = 64  # in one swap, which is one step of the plane
@@ -31,21 +32,6 @@ _MOST_OFFSETS = 0x7FFFFFFF  # Kafka's indexes of a segment hold 32-bit offsets
 _INDEX_ENTRY = 16
 
 Pause = Callable[[int], None]
-
-
-class SegmentLike(Protocol):
-    """What the cleaner asks of a segment."""
-
-    @property
-    def base_offset(self) -> int: ...
-    @property
-    def next_offset(self) -> int: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def max_timestamp(self) -> int: ...
-    @property
-    def created_ms(self) -> int: ...
 
 
 class Cleanable(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class SegmentLike(Protocol):
-    """What retention looks at; timestamps in ms, -1 where no record has one."""
+    """What retention and compaction look at; timestamps in ms, -1 where no record has one."""
 
     @property
     def base_offset(self) -> int: ...

@@ -20,6 +20,8 @@ from pyralog._speedups.codec import Message
 from pyralog.wire import messages as m
 from pyralog.wire.headers import frame_request, parse_response_header
 from pyralog.wire.protocol import decode_response, encode_request
+from tests.integration import golden
+from tests.integration.golden import Outcome
 from tests.integration.wire_client import WireClient
 
 GOLDEN = Path(__file__).with_suffix(".json")
@@ -27,7 +29,6 @@ COMMIT, FIND, JOIN, BEAT, LEAVE, SYNC, DESCRIBE, LIST, CREATE, DELETE = 8, 10, 1
 UUID_END = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$|-[0-9a-f]{32}$|-[\w-]{22}$")
 SESSION_MS = 6_000
 
-Outcome = list[Any]
 CASES: dict[str, Callable[[Group], Outcome]] = {}
 
 
@@ -523,36 +524,5 @@ def flat(group: Group, steps: Outcome) -> Outcome:
     return [group.show(step) for step in steps]
 
 
-def difference(golden: Outcome, seen: Outcome) -> list[str]:
-    """Which steps of a case were answered otherwise."""
-    steps = itertools.zip_longest(golden, seen, fillvalue="nothing")
-    return [f"step {at}: Kafka {a}, here {b}" for at, (a, b) in enumerate(steps) if a != b]
-
-
-def main() -> int:
-    from tests.reference.kafka import Kafka
-    from tests.reference.pyralog import Pyralog
-
-    only = set(sys.argv[2:]) or None
-    if sys.argv[1] == "kafka":
-        with Kafka() as broker:
-            outcomes = run(broker.port, only)
-        if only:
-            outcomes = {**json.loads(GOLDEN.read_text()), **outcomes}
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(steps)}" for name, steps in outcomes.items())
-        GOLDEN.write_text("{\n" + lines + "\n}\n")
-        return 0
-    golden = json.loads(GOLDEN.read_text())
-    with Pyralog(settings={"groups.initial_rebalance_delay_ms": 0}) as broker:
-        outcomes = run(broker.port, only)
-    differs = 0
-    for name, steps in outcomes.items():
-        for line in difference(golden[name], steps):
-            differs += 1
-            print(f"{name}: {line}")
-    print(f"{len(outcomes)} cases, {differs} differences")
-    return 1 if differs else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(golden.main(run, GOLDEN, pyralog={"groups.initial_rebalance_delay_ms": 0}))

@@ -16,8 +16,9 @@ from typing import Any
 
 from pyralog.wire import messages as m
 from pyralog.wire.protocol import encode_blob
-from tests.integration import group_cases
-from tests.integration.group_cases import CREATE, Outcome, difference
+from tests.integration import golden, group_cases
+from tests.integration.golden import Outcome
+from tests.integration.group_cases import CREATE
 from tests.integration.wire_client import WireClient
 
 GOLDEN = Path(__file__).with_suffix(".json")
@@ -367,30 +368,5 @@ def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
     return outcomes
 
 
-def main() -> int:
-    from tests.reference.kafka import Kafka
-    from tests.reference.pyralog import Pyralog
-
-    only = set(sys.argv[2:]) or None
-    if sys.argv[1] == "kafka":
-        with Kafka() as broker:
-            outcomes = run(broker.port, only)
-        if only:
-            outcomes = {**json.loads(GOLDEN.read_text()), **outcomes}
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(steps)}" for name, steps in outcomes.items())
-        GOLDEN.write_text("{\n" + lines + "\n}\n")
-        return 0
-    golden = json.loads(GOLDEN.read_text())
-    with Pyralog(settings={"groups.initial_rebalance_delay_ms": 0}) as broker:
-        outcomes = run(broker.port, only)
-    differs = 0
-    for name, steps in outcomes.items():
-        for line in difference(golden[name], steps):
-            differs += 1
-            print(f"{name}: {line}")
-    print(f"{len(outcomes)} cases, {differs} differences")
-    return 1 if differs else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(golden.main(run, GOLDEN, pyralog={"groups.initial_rebalance_delay_ms": 0}))

@@ -16,6 +16,7 @@ from typing import Any
 from pyralog._speedups.codec import Message
 from pyralog.records.batch import Record, build
 from pyralog.wire import messages as m
+from tests.integration import golden
 from tests.integration.wire_client import WireClient
 
 GOLDEN = Path(__file__).with_suffix(".json")
@@ -312,28 +313,5 @@ def run(port: int, only: set[str] | None = None) -> dict[str, list[Any]]:
     return outcomes
 
 
-def main() -> int:
-    from tests.integration.group_cases import difference
-    from tests.reference.kafka import Kafka
-    from tests.reference.pyralog import Pyralog
-
-    only = set(sys.argv[2:]) or None
-    if sys.argv[1] == "kafka":
-        with Kafka() as broker:
-            outcomes = run(broker.port, only)
-        if only:
-            outcomes = {**json.loads(GOLDEN.read_text()), **outcomes}
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(steps)}" for name, steps in outcomes.items())
-        GOLDEN.write_text("{\n" + lines + "\n}\n")
-        return 0
-    golden = json.loads(GOLDEN.read_text())
-    with Pyralog(settings={"groups.initial_rebalance_delay_ms": 0}) as broker:
-        outcomes = run(broker.port, only)
-    differs = [f"{name}: {line}" for name, steps in outcomes.items() for line in difference(golden[name], steps)]
-    print("\n".join(differs))
-    print(f"{len(outcomes)} cases, {len(differs)} differences")
-    return 1 if differs else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(golden.main(run, GOLDEN, pyralog={"groups.initial_rebalance_delay_ms": 0}))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.group_cases import CASES, GOLDEN, difference, run
+from tests.integration.golden import difference
+from tests.integration.group_cases import CASES, GOLDEN, run
 from tests.reference.pyralog import Pyralog
 
 

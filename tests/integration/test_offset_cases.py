@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.integration.group_cases import difference
+from tests.integration.golden import difference
 from tests.integration.offset_cases import CASES, GOLDEN, run
 from tests.reference.pyralog import Pyralog
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pyralog.records.batch import TRANSACTIONAL, Record, build
 from pyralog.wire import messages as m
+from tests.integration import golden
 from tests.integration.wire_client import WireClient
 
 GOLDEN = Path(__file__).with_suffix(".json")
@@ -461,30 +462,5 @@ def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
     return outcomes
 
 
-def difference(golden: Outcome, seen: Outcome) -> list[str]:
-    """Which steps of a case were answered otherwise."""
-    steps = itertools.zip_longest(golden, seen, fillvalue="nothing")
-    return [f"step {at}: Kafka {a}, here {b}" for at, (a, b) in enumerate(steps) if a != b]
-
-
-def main() -> int:
-    from tests.reference.kafka import Kafka
-    from tests.reference.pyralog import Pyralog
-
-    if sys.argv[1] == "kafka":
-        with Kafka(settings={"transaction.abort.timed.out.transaction.cleanup.interval.ms": 500}) as broker:
-            outcomes = run(broker.port)
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(steps)}" for name, steps in outcomes.items())
-        GOLDEN.write_text("{\n" + lines + "\n}\n")
-        return 0
-    golden = json.loads(GOLDEN.read_text())
-    with Pyralog() as broker:
-        outcomes = run(broker.port, set(sys.argv[2:]) or None)
-    for name, steps in outcomes.items():
-        for line in difference(golden[name], steps):
-            print(f"{name}: {line}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(golden.main(run, GOLDEN, kafka={"transaction.abort.timed.out.transaction.cleanup.interval.ms": 500}))
