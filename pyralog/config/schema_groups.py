@@ -90,7 +90,7 @@ class GroupsSection(Section):
         Whole, Opt(kafka=("offsets.topic.replication.factor",), default="min(3, nodes)")
     ] = Field(1, ge=1, le=SHORT_MAX, description="Replicas of __consumer_offsets.")
     offsets_segment_bytes: Annotated[Bytes, Opt(kafka=("offsets.topic.segment.bytes",), unit="bytes")] = Field(
-        100 * MIB, ge=1, le=INT_MAX, description="Segment size of __consumer_offsets."
+        100 * MIB, ge=MIB, le=INT_MAX, description="Segment size of __consumer_offsets."
     )
     offsets_retention_ms: Annotated[
         Millis, Opt(kafka=(("offsets.retention.minutes", MINUTE_MS),), unit="ms", scope="cluster")
@@ -122,7 +122,7 @@ class TransactionsSection(Section):
         Opt(kafka=("transaction.state.log.min.isr",), default="min(2, state_replication_factor)"),
     ] = Field(1, ge=1, le=INT_MAX, description="In-sync replicas without which no transaction is written.")
     state_segment_bytes: Annotated[Bytes, Opt(kafka=("transaction.state.log.segment.bytes",), unit="bytes")] = Field(
-        100 * MIB, ge=1, le=INT_MAX, description="Segment size of __transaction_state."
+        100 * MIB, ge=MIB, le=INT_MAX, description="Segment size of __transaction_state."
     )
     max_timeout_ms: Annotated[Millis, _transaction_ms("transaction.max.timeout.ms")] = Field(
         900_000, ge=1, le=INT_MAX, description="Longest transaction timeout a producer may ask for."
