@@ -140,11 +140,13 @@ def _members(draft: Draft, classic: ClassicGroup, kept: Sequence[ClassicMember],
                 owners.add((topic_id, partition))
         read.append(_Read(one, subscription, assigned, has))
     members = []
+    # What one says who has joined again is newer than what others said before.
+    said = {one.member.member_id: _unowned(one.subscription, owners) for one in read if one.has is None}
     for found in read:
         one = found.member
         beside: Mapping[Uuid, list[int]] = {}
         if found.has is None:
-            found = found._replace(has=_unowned(found.subscription, owners))
+            found = found._replace(has=said[one.member_id])
         elif one.former is None and not (classic.state is STABLE and one.settled):
             beside = _unowned(found.subscription, owners)
         target = {topic_id: frozenset(partitions) for topic_id, partitions in found.assigned.items()}
@@ -297,7 +299,9 @@ def to_classic_group(
     """The records that make a classic group of it, of the generation that is the group's epoch, with the target
     assignment. A rebalance follows unless everybody has what he shall have.
 
-    Until then the record names no leader: so the rebalance is not forgotten if this node dies before it.
+    Until then the record names no leader: so the rebalance is not forgotten if this node dies before it. And it assigns
+    to everybody what he may have now, not the target as Kafka's does, which nobody will be told of: should this node
+    die, and the group be one of the newer protocol again before the rebalance, it is still known who has what.
     """
     group_id = draft.group_id
     members = [member for member_id, member in group.members.items() if member_id not in gone]
@@ -314,9 +318,11 @@ def to_classic_group(
     classic.protocol = protocol = classic.select_protocol()
     if rebalance:
         classic.leader = None
+    had = {member.member_id: _had(member) for member in members}
+    assigned = had if rebalance else targets
     image = draft.shard.image
     assignments = {
-        member_id: write_assignment(targets[member_id], one.protocols.get(protocol, b""), image)
+        member_id: write_assignment(assigned[member_id], one.protocols.get(protocol, b""), image)
         for member_id, one in classic.members.items()
     }
     draft.write(group_tombstones(group, replaced))
@@ -324,7 +330,7 @@ def to_classic_group(
     for member_id in (*group.members, *classic.members):
         draft.timers += no_timers(group_id, member_id)
     draft.shard.converted[group_id] = {
-        member.member_id: Former(classic.members[member.member_id].protocols, _had(member)) for member in members
+        member_id: Former(one.protocols, had[member_id]) for member_id, one in classic.members.items()
     }
     event = Converted(group_id, classic.generation, rebalance)
     draft.timers.append(Timer(("classic-converted", group_id), draft.now_ms, event))

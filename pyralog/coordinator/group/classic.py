@@ -346,14 +346,17 @@ class ClassicGroup:
     def apply(self, value: Any) -> None:
         """What the record says holds from now on; who waits, and which other protocols members know, stays noted.
 
-        While the node runs, a record names exactly the members that are in the group: after a restart it makes them.
+        While the node runs, a record names exactly the members that are in the group, as they are: after a restart it
+        makes them, and a later record may tell something else of them than an earlier one.
         """
         protocol = value.protocol or ""
         members = {}
+        changed = len(value.members) != len(self.members)
         for one in value.members:
             member = self.members.get(one.member_id)
-            if member is None:
+            if member is None or not member.is_as_in(one, protocol):
                 member = ClassicMember.loaded(one, protocol)
+                changed = True
             member.assignment = one.assignment
             members[one.member_id] = member
         self.persisted = True
@@ -361,7 +364,7 @@ class ClassicGroup:
         self.protocol_type = value.protocol_type or None
         self.protocol = value.protocol
         self.leader = value.leader
-        if members.keys() != self.members.keys():
+        if changed:
             self._replace_members(members)
         self.previous, self.state = self.state, STABLE if members else EMPTY
         self.state_ms = value.current_state_timestamp

@@ -57,6 +57,7 @@ class ClassicMember:
         "session_timeout_ms",
         "settled",
         "sync_ticket",
+        "sync_unknown",
     )
 
     def __init__(
@@ -77,6 +78,7 @@ class ClassicMember:
         self.join_ticket = 0
         self.sync_ticket = 0
         self.settled = True  # it was heard of since it got its assignment, so that it has given up everything else
+        self.sync_unknown = False  # it comes from a record: until the next generation nobody knows if it ever asked
         self.is_new = False
         self.anonymous = False  # new, and its client has not been told its id yet
         self.deadline_ms = 0
@@ -84,16 +86,25 @@ class ClassicMember:
 
     @classmethod
     def loaded(cls, one: Any, protocol: str) -> ClassicMember:
-        """A member as a GroupMetadata record has it. Records of version 0 have no rebalance timeout."""
+        """A member as a GroupMetadata record has it. Records of version 0 have no rebalance timeout.
+
+        Whether it has heard of its assignment is not in the record: it may still have what it said it had.
+        """
         rebalance_ms = one.session_timeout if one.rebalance_timeout < 0 else one.rebalance_timeout
         client = (one.client_id, one.client_host)
-        return cls(
+        member = cls(
             one.member_id,
             one.group_instance_id,
             client,
             (rebalance_ms, one.session_timeout),
             {protocol: one.subscription},
         )
+        member.settled, member.sync_unknown = False, True
+        return member
+
+    def is_as_in(self, one: Any, protocol: str) -> bool:
+        """Whether the record says the same of it: on the node that has written it, it does."""
+        return bool(self.record(protocol, one.assignment) == one)
 
     def record(self, protocol: str, assignment: bytes) -> GroupMetadataValueMemberMetadata:
         """The member as a GroupMetadata record has it."""

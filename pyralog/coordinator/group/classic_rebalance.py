@@ -242,7 +242,7 @@ def complete_join(group: ClassicGroup, effects: Effects) -> None:
     for member_id, member in group.members.items():
         ticket = group.take_join(member)
         member.is_new = member.anonymous = False
-        member.former, member.settled = None, False
+        member.former, member.settled, member.sync_unknown = None, False, False
         if ticket:
             effects.reply(ticket, join_answer(group, member_id, leads=member_id == group.leader))
         effects.touch(group, member)

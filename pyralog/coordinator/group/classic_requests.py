@@ -113,6 +113,7 @@ def sync(shard: GroupShard, request: ClientRequest, ticket: int, now_ms: int) ->
     member = group.members[member_id]
     note_sync(group, member_id, effects)
     if group.state is STABLE:
+        member.sync_unknown = False
         effects.reply(ticket, sync_answer(group, member.assignment))
         return effects.outcome()
     park_sync(member, ticket, effects)
@@ -148,7 +149,7 @@ def heartbeat(shard: GroupShard, request: ClientRequest, ticket: int, now_ms: in
     if message.generation_id != group.generation:
         return _heard(ticket, ErrorCode.ILLEGAL_GENERATION)
     member = group.members[member_id]
-    if group.state is STABLE and member_id not in group.pending_sync:
+    if group.state is STABLE and member_id not in group.pending_sync and not member.sync_unknown:
         member.settled = True
     timers = member.touch(group.group_id, now_ms)
     return _heard(ticket, ErrorCode.REBALANCE_IN_PROGRESS if group.state is PREPARING else ErrorCode.NONE, timers)

@@ -262,6 +262,54 @@ def test_what_a_member_may_still_have_is_nobody_elses() -> None:
     assert len(given.partitions) == 2
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_crash_does_not_forget_what_a_member_may_still_have(compacted: bool) -> None:
+    """The same, and the node dies before the member asks for its assignment: its last record has what it said."""
+    g = Group()
+    a = g.classic()
+    ticket = g.post_join(a, None, 3, 0, 1, 2, 3)
+    g.world.advance(0)
+    generation = g.world.answers.pop(ticket).generation_id
+    assert g.sync(a, generation, {a: assignment(0)}).error_code == 0  # this answer may be lost
+    g.world.crash(compacted)
+    assert g.group.members[a].protocols == {"range": subscription(0, 1, 2, 3)}
+    assert g.beat(a, generation) == 0  # as a client does that still waits for its assignment
+    assert g.young().assignment.topic_partitions == []
+    member = g.group.members[a]
+    assert [sorted(each) for each in (*member.owned.values(), *member.revoking.values())] == [[0], [1, 2, 3]]
+
+
+def test_after_a_crash_who_asks_for_his_assignment_has_nothing_else() -> None:
+    g = Group()
+    a = g.classic()
+    ticket = g.post_join(a, None, 3, 0, 1, 2, 3)
+    g.world.advance(0)
+    generation = g.world.answers.pop(ticket).generation_id
+    g.sync(a, generation, {a: assignment(0)})
+    g.world.crash()
+    assert g.sync(a, generation).assignment == assignment(0)
+    assert g.beat(a, generation) == 0
+    (given,) = g.young().assignment.topic_partitions
+    assert len(given.partitions) == 2
+    assert g.group.members[a].revoking == {}
+
+
+@pytest.mark.parametrize("crash", ["none", "replay", "compacted"])
+def test_a_short_visit_of_the_newer_protocol_takes_nothing_from_who_did_not_hear_of_it(crash: str) -> None:
+    """Two partitions of the classic member were to go to one of the newer protocol, which leaves before they do. The
+    record of the classic group tells what its member has, not what it should have had."""
+    g = Group()
+    a = g.classic()
+    assert g.young().assignment.topic_partitions == []
+    g.young(epoch=-1)
+    assert isinstance(g.group, ClassicGroup)
+    assert g.group.members[a].assignment == assignment(0, 1, 2, 3)
+    if crash != "none":
+        g.world.crash(crash == "compacted")
+    assert g.young("z").assignment.topic_partitions == []
+    assert [sorted(each) for each in g.group.members[a].owned.values()] == [[0, 1, 2, 3]]
+
+
 def test_a_rebalance_that_was_due_before_an_upgrade_is_done_after_it() -> None:
     """A static member comes back by the newer protocol with the subscription that it had: nothing but the partitions
     that somebody else has left makes a rebalance necessary."""
