@@ -45,7 +45,7 @@ from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
 from pyralog.replication.maintenance import Maintenance, maintenance_settings
 from pyralog.replication.opening import PartitionStore
-from pyralog.runtime import SteadyClock, TaskScope, WorkPool, now_ms, start_thread, work_threads
+from pyralog.runtime import SteadyClock, TaskScope, WorkPool, now_ms, start_thread, until_files_open, work_threads
 from pyralog.runtime import run as run_loop
 from pyralog.storage.log_dir import LogDir, LogDirInUseError
 from pyralog.version import __version__
@@ -324,7 +324,7 @@ class Node:
     async def _begin_coordinators(self) -> None:
         """What a ready node does next: handlers are imported beside the loop, then coordinators load their logs."""
         assert self._coordinators is not None
-        await self._work.run(import_handlers)
+        await until_files_open(self._work, import_handlers, "groups and transactions")
         self._coordinators.begin(self._quorum.image)
 
     def _build_coordinators(self, plane: Plane, producer_ids: ProducerIds) -> wiring.Coordinators:

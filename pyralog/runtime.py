@@ -21,6 +21,8 @@ R = TypeVar("R")
 RESOLUTION_NS = 500_000
 # How fast the steady clock follows the wall clock after a jump: one part of so many.
 SLEW = 10
+# How long until files that could not be opened are tried again.
+AGAIN_S = 1.0
 
 
 def now_ms() -> int:
@@ -257,6 +259,16 @@ class WorkPool:
     def close(self) -> None:
         """Wait for what is running and end the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+async def until_files_open(work: WorkPool, function: Callable[[], T], what: str) -> T:
+    """Run on the pool what opens files, again and again while there are no descriptors left for it."""
+    while True:
+        try:
+            return await work.run(function)
+        except OSError as error:
+            log.error("%s have to wait: %s", what, error)
+            await asyncio.sleep(AGAIN_S)
 
 
 def start_thread(name: str, body: Callable[[], None]) -> threading.Thread:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import threading
 import time
@@ -191,3 +192,22 @@ def test_the_steady_clock_follows_a_jump_slowly_and_never_goes_back(jump_ns: int
         last = now
     assert hands.monotonic - began > 10 * abs(jump_ns)
     assert 0 <= hands.wall - last * 1_000_000 < 2_000_000
+
+
+async def test_what_finds_no_descriptors_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "AGAIN_S", 0.001)
+    refused = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.EMFILE, "Too many open files")]
+    pool = WorkPool("p", 1)
+
+    def read() -> str:
+        if refused:
+            raise refused.pop()
+        return "read"
+
+    try:
+        assert await runtime.until_files_open(pool, read, "groups") == "read"
+        with pytest.raises(ValueError, match="invalid literal"):
+            await runtime.until_files_open(pool, lambda: int("other"), "groups")
+    finally:
+        pool.close()
+    assert refused == []

@@ -162,10 +162,12 @@ async def test_a_blocked_loop_is_silent(supervise: Callable[..., Supervision], s
 
 def test_the_heart_of_an_idle_plane_beats_and_that_of_a_held_one_does_not() -> None:
     engine = PlaneEngine(Files())
-    go, ended = threading.Event(), threading.Event()
+    go, waits, ended = threading.Event(), threading.Event(), threading.Event()
 
     def turns() -> None:
         while not ended.is_set():
+            if not go.is_set():
+                waits.set()
             go.wait(30)
             engine.cycle(-1)
 
@@ -175,6 +177,10 @@ def test_the_heart_of_an_idle_plane_beats_and_that_of_a_held_one_does_not() -> N
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
+    def held_and_silent() -> bool:
+        waiting = waits.is_set()  # before the heart is asked, as a last turn may come between
+        return not heart() and waiting
+
     go.set()
     thread = threading.Thread(target=turns, daemon=True)
     thread.start()
@@ -183,7 +189,7 @@ def test_the_heart_of_an_idle_plane_beats_and_that_of_a_held_one_does_not() -> N
         for _ in range(5):
             until(heart)
         go.clear()
-        until(lambda: not heart())
+        until(held_and_silent)
         held = engine.counters()["cycles"]
         assert [heart() for _ in range(5)] == [False] * 5
         assert engine.counters()["cycles"] == held
