@@ -5,7 +5,6 @@ python -m tools.dist.archive TREE OUT
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import hashlib
 import io
@@ -13,21 +12,12 @@ import tarfile
 from pathlib import Path
 
 from pyralog.version import __version__
-from tools.dist.tree import interpreter_of
+from tools.dist.tree import interpreter_of, pack
 from tools.dist.wheels import ROOT, commit_time
 from tools.dist.zig import DEBIAN_MACHINE, MACHINE
 
 LAUNCHER = ROOT / "packaging" / "archive" / "launcher.sh"
 NAME = f"pyralog-linux-{DEBIAN_MACHINE}.tar.gz"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args()
-    made = build(options.tree.resolve(), options.out.resolve())
-    print(f"{made.stat().st_size / 1e6:6.2f} MB  {made}")
 
 
 def build(tree: Path, out: Path) -> Path:
@@ -82,4 +72,4 @@ def executable(payload: bytes, python: str) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    pack(build, __doc__)

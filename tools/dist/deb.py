@@ -5,7 +5,6 @@ python -m tools.dist.deb TREE OUT
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import os
 import shutil
@@ -15,7 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 from pyralog.version import __version__
-from tools.dist.tree import size_of
+from tools.dist.tree import pack, size_of
 from tools.dist.wheels import ROOT, commit_time
 from tools.dist.zig import DEBIAN_MACHINE
 
@@ -31,15 +30,6 @@ FILES = {
     "packaging/debian/copyright": ("usr/share/doc/pyralog/copyright", False),
 }
 REVISION = "1"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args()
-    made = build(options.tree.resolve(), options.out.resolve())
-    print(f"{made.stat().st_size / 1e6:6.2f} MB  {made}")
 
 
 def build(tree: Path, out: Path) -> Path:
@@ -99,4 +89,4 @@ def control(root: Path, version: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    pack(build, __doc__)

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tools.dist.wheels import ROOT, commit_time
@@ -97,6 +98,16 @@ def write_commands(out: Path, python: str) -> None:
         command = out / "bin" / name
         command.write_text(LAUNCHER.format(name=name, python=python))
         command.chmod(0o755)
+
+
+def pack(build_from: Callable[[Path, Path], Path], doc: str | None) -> None:
+    """The command of what packs a tree: TREE OUT."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    made = build_from(options.tree.resolve(), options.out.resolve())
+    print(f"{made.stat().st_size / 1e6:6.2f} MB  {made}")
 
 
 def size_of(folder: Path) -> int:
