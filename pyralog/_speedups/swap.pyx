@@ -26,8 +26,11 @@ cdef int take_name(Log* log, const Segment* segment, const char* suffix) noexcep
 
 cdef bint swap_is_whole(const uint8_t* data, int64_t size) noexcept nogil:
     cdef const Swap* new = <const Swap*>data
-    cdef int64_t room = (size - <int64_t>sizeof(Swap)) // 8
-    return (room >= 0 and 0 <= new.n_old <= room and 0 <= new.n_aborted <= (room - new.n_old) // 4)
+    cdef int64_t room = size - <int64_t>sizeof(Swap)
+    if room < 0:        # before the division, which would round it up to nothing
+        return False
+    room //= 8
+    return (0 <= new.n_old <= room and 0 <= new.n_aborted <= (room - new.n_old) // 4)
 
 
 cdef int take_aborted(Segment* segment, const int64_t* fields, int64_t n) noexcept nogil:

@@ -659,6 +659,14 @@ def test_the_swap_is_refused_when_the_segments_have_changed(tmp_path):
     assert bench.batches() == [b for b in before if struct.unpack_from(">q", b)[0] >= bench.log.log_start]
 
 
+def test_an_order_to_swap_that_is_cut_short_is_none(tmp_path):
+    bench = Bench(tmp_path / "t-0")
+    whole = Written((0,), (), 1, 0, *range(11)).packed()
+    for size in range(len(whole)):
+        with pytest.raises(ValueError, match="not a swap"):
+            swap.swap(bench.log, whole[:size])
+
+
 # --- a crash at every step ---
 
 
