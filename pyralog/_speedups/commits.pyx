@@ -10,7 +10,8 @@ from pyralog._speedups.cursor cimport (
     Cursor, Span, cursor_init, cursor_left, read_bytes, read_count, read_i16, read_i32, read_i64, read_string, read_uvarint,
     take,
 )
-from pyralog._speedups.put cimport put16, put32, put64, put_raw, put_uvarint, uvarint_size
+from pyralog._speedups.endian cimport store16, store32, store64
+from pyralog._speedups.put cimport put_raw, put_uvarint, uvarint_size
 
 cdef enum:
     OFFSET_COMMIT = 8           # the API; 2-10 are its versions
@@ -112,12 +113,12 @@ cdef bytes record_key(str group, str topic, int32_t partition):
     cdef const char* topic_text = PyUnicode_AsUTF8AndSize(topic, &topic_size)
     cdef bytes key = PyBytes_FromStringAndSize(NULL, KEY_FIXED + group_size + topic_size)
     cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(key)
-    put16(p, KEY_TYPE)
-    put16(p + 2, <int16_t>group_size)
+    store16(p, KEY_TYPE)
+    store16(p + 2, <int16_t>group_size)
     p = put_raw(p + 4, group_text, group_size)
-    put16(p, <int16_t>topic_size)
+    store16(p, <int16_t>topic_size)
     p = put_raw(p + 2, topic_text, topic_size)
-    put32(p, partition)
+    store32(p, partition)
     return key
 
 
@@ -130,11 +131,11 @@ cdef bytes record_value(CommitPartition one, bytes topic_id, int64_t now_ms):
         raise ValueError("a topic id has 16 bytes")
     value = PyBytes_FromStringAndSize(NULL, VALUE_FIXED + uvarint_size(text_size + 1) + text_size)
     p = <uint8_t*>PyBytes_AS_STRING(value)
-    put16(p, VALUE_VERSION)
-    put64(p + 2, one.committed_offset)
-    put32(p + 10, one.committed_leader_epoch)
+    store16(p, VALUE_VERSION)
+    store64(p + 2, one.committed_offset)
+    store32(p + 10, one.committed_leader_epoch)
     p = put_raw(put_uvarint(p + 14, text_size + 1), text, text_size)
-    put64(p, now_ms)
+    store64(p, now_ms)
     p[8] = 1                    # one tagged field: number 0, of 16 bytes
     p[9] = 0
     p[10] = UUID
@@ -157,7 +158,7 @@ cdef inline void no_tags(Cursor* c, bint flexible) noexcept:
 cdef inline uint8_t* put_count(uint8_t* p, int64_t count, bint flexible) noexcept:
     if flexible:
         return put_uvarint(p, count + 1)
-    put32(p, <int32_t>count)
+    store32(p, <int32_t>count)
     return p + 4
 
 
@@ -165,7 +166,7 @@ cdef inline uint8_t* put_text(uint8_t* p, Span span, bint flexible) noexcept:
     if flexible:
         p = put_uvarint(p, span.size + 1)
     else:
-        put16(p, <int16_t>span.size)
+        store16(p, <int16_t>span.size)
         p += 2
     return put_raw(p, span.data, span.size)
 
@@ -202,8 +203,8 @@ cdef uint8_t* read_partitions(Cursor* c, Commit commit, CommitTopic topic, int64
         topic.partitions.append(one)
         if one.partition_index > topic.last:
             topic.last = one.partition_index
-        put32(p, one.partition_index)
-        put16(p + 4, 0)
+        store32(p, one.partition_index)
+        store16(p + 4, 0)
         p = end_struct(p + 6, flexible)
     return p
 
@@ -276,17 +277,17 @@ cdef Commit read_commit(Cursor* c, int64_t most_metadata, uint8_t* room):
         return None
     commit.group_id = text(group)
     commit.member_id = text(member)
-    put32(p, correlation)
+    store32(p, correlation)
     p = end_struct(p + 4, flexible)
     if commit.version >= WITH_THROTTLE:
-        put32(p, 0)
+        store32(p, 0)
         p += 4
     p = read_topics(c, commit, most_metadata, p)
     no_tags(c, flexible)
     if c.bad or cursor_left(c) != 0:
         return None
     p = end_struct(p, flexible)
-    put32(room, <int32_t>(p - room - 4))
+    store32(room, <int32_t>(p - room - 4))
     commit.answer = PyBytes_FromStringAndSize(<const char*>room, p - room)
     return commit
 

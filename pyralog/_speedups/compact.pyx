@@ -16,8 +16,9 @@ from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.endian cimport load32, store16, store32, store64
 from pyralog._speedups.facts cimport Facts
 from pyralog._speedups.keymap cimport Hash, KeyMap
+from pyralog._speedups.put cimport put_varlong
 from pyralog._speedups.recordwalk cimport (
-    AT_ONCE, C_COMPRESSED, C_CORRUPT, C_DONE, C_FULL, C_MORE, MAX_VARINT, Bytes, Rec, as_bytes, plus, put_varint, read_record, reserve,
+    AT_ONCE, C_COMPRESSED, C_CORRUPT, C_DONE, C_FULL, C_MORE, MAX_VARINT, Bytes, Rec, as_bytes, plus, read_record, reserve,
 )
 from pyralog._speedups.survey cimport Survey
 
@@ -169,8 +170,8 @@ cdef class Cleaner:
                 memcpy(q, record.start, <size_t>(record.end - record.start))
                 body.size += record.end - record.start
                 continue
-            n = put_varint(scratch, plus(record.timestamp_delta, shift)) - scratch
-            q = put_varint(q, 1 + n + (record.end - record.after_time))
+            n = put_varlong(scratch, plus(record.timestamp_delta, shift)) - scratch
+            q = put_varlong(q, 1 + n + (record.end - record.after_time))
             q[0] = record.attributes
             memcpy(q + 1, scratch, <size_t>n)
             memcpy(q + 1 + n, record.after_time, <size_t>(record.end - record.after_time))

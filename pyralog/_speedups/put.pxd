@@ -1,23 +1,6 @@
-# Big-endian numbers and varints into memory that the caller has measured: nothing is checked here.
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+# Bytes and varints into memory that the caller has measured: nothing is checked here.
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-
-from pyralog._speedups.cursor cimport be16, be32, be64
-
-
-cdef inline void put16(uint8_t* p, int16_t value) noexcept nogil:
-    cdef int16_t swapped = <int16_t>be16(<uint16_t>value)
-    memcpy(p, &swapped, 2)
-
-
-cdef inline void put32(uint8_t* p, int32_t value) noexcept nogil:
-    cdef int32_t swapped = <int32_t>be32(<uint32_t>value)
-    memcpy(p, &swapped, 4)
-
-
-cdef inline void put64(uint8_t* p, int64_t value) noexcept nogil:
-    cdef int64_t swapped = <int64_t>be64(<uint64_t>value)
-    memcpy(p, &swapped, 8)
 
 
 cdef inline uint8_t* put_raw(uint8_t* p, const void* data, int64_t size) noexcept nogil:

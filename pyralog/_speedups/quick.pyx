@@ -3,18 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int, timespec*)
-    int CLOCK_MONOTONIC
-
-
-cdef int64_t monotonic_ns() noexcept:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return t.tv_sec * 1000000000 + t.tv_nsec
+from pyralog._speedups.plane.ring cimport monotonic_ns
 
 
 @cython.final

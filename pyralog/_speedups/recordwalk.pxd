@@ -35,6 +35,5 @@ cdef inline int64_t plus(int64_t a, int64_t b) noexcept nogil:
 
 cdef int reserve(Bytes* b, int64_t more) noexcept nogil             # room for `more` bytes; 0 or -1
 cdef bytes as_bytes(const Bytes* b)
-cdef uint8_t* put_varint(uint8_t* p, int64_t value) noexcept nogil  # behind it
 # Behind the record, NULL when it is none.
 cdef const uint8_t* read_record(const uint8_t* p, const uint8_t* end, Rec* out) noexcept nogil

@@ -36,16 +36,6 @@ cdef const uint8_t* varint(const uint8_t* p, const uint8_t* end, int64_t* out) n
     return NULL
 
 
-cdef uint8_t* put_varint(uint8_t* p, int64_t value) noexcept nogil:
-    cdef unsigned long long rest = (<unsigned long long>value << 1) ^ <unsigned long long>(value >> 63)
-    while rest >= 0x80:
-        p[0] = <uint8_t>(rest & 0x7f | 0x80)
-        p += 1
-        rest >>= 7
-    p[0] = <uint8_t>rest
-    return p + 1
-
-
 cdef const uint8_t* read_record(const uint8_t* p, const uint8_t* end, Rec* out) noexcept nogil:
     cdef int64_t size
     out.start = p

@@ -11,7 +11,8 @@ from pyralog._speedups.cursor cimport (
     MAX_TAGS, Cursor, Span, cursor_init, cursor_left, read_i16, read_i32, read_i64, read_span, read_string, read_uvarint,
     read_varlong, take,
 )
-from pyralog._speedups.put cimport put16, put32, put64, put_varlong, varlong_size
+from pyralog._speedups.endian cimport store16, store32, store64
+from pyralog._speedups.put cimport put_varlong, varlong_size
 
 cdef enum:
     BATCH_HEADER = 61
@@ -234,19 +235,19 @@ def batch(list records not None, int64_t producer_id=-1, int16_t producer_epoch=
                 NULL if value is None else PyBytes_AS_STRING(<bytes>value),
                 -1 if value is None else PyBytes_GET_SIZE(<bytes>value),
             )
-        put64(data, 0)
-        put32(data + 8, <int32_t>(p - data - 12))
-        put32(data + 12, -1)
+        store64(data, 0)
+        store32(data + 8, <int32_t>(p - data - 12))
+        store32(data + 12, -1)
         data[16] = 2
-        put16(data + CRC_FROM, attributes)
-        put32(data + 23, <int32_t>(n - 1))
-        put64(data + 27, base_timestamp)
-        put64(data + 35, max_timestamp)
-        put64(data + 43, producer_id)
-        put16(data + 51, producer_epoch)
-        put32(data + 53, -1)
-        put32(data + 57, <int32_t>n)
-        put32(data + 17, <int32_t>crc32c(0, data + CRC_FROM, <size_t>(p - data - CRC_FROM)))
+        store16(data + CRC_FROM, attributes)
+        store32(data + 23, <int32_t>(n - 1))
+        store64(data + 27, base_timestamp)
+        store64(data + 35, max_timestamp)
+        store64(data + 43, producer_id)
+        store16(data + 51, producer_epoch)
+        store32(data + 53, -1)
+        store32(data + 57, <int32_t>n)
+        store32(data + 17, <int32_t>crc32c(0, data + CRC_FROM, <size_t>(p - data - CRC_FROM)))
         return PyBytes_FromStringAndSize(<const char*>data, p - data)
     finally:
         free(data)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyralog.model import TopicPartition
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
+    from pyralog.coordinator.group.offsets import Committed
     from pyralog.coordinator.group.service import GroupCoordinator
     from pyralog.coordinator.group.shard import GroupShard
     from pyralog.net.plane import Plane
@@ -68,15 +69,13 @@ def committed_of(
     coordinator: GroupCoordinator, *, group: str | None = None, topic: str | None = None
 ) -> list[CommittedRow]:
     """Committed offsets: of one group, of one topic, or all. An offset below 0 says that there is none."""
-    found = []
+    found: list[CommittedRow] = []
     for shard in _shards(coordinator, group):
         wanted = shard.offsets.groups if group is None else {group: shard.offsets.of_group(group)}
         for name, topics in wanted.items():
             for each, partitions in topics.items():
-                if topic is not None and each != topic:
-                    continue
-                for partition, one in partitions.items():
-                    found.append(CommittedRow(name, each, partition, one.offset, one.commit_timestamp_ms, one.metadata))
+                if topic is None or each == topic:
+                    found += _committed(name, each, partitions)
     return found
 
 
@@ -90,14 +89,16 @@ async def committed_rows(coordinator: GroupCoordinator, most: int, per_turn: int
             if len(found) >= most:
                 break
             for topic, partitions in shard.offsets.of_group(name).items():
-                found += [
-                    CommittedRow(name, topic, partition, one.offset, one.commit_timestamp_ms, one.metadata)
-                    for partition, one in partitions.items()
-                ]
+                found += _committed(name, topic, partitions)
             if len(found) - turn >= per_turn:
                 turn = len(found)
                 await asyncio.sleep(0)
     return found, max(0, total - len(found))
+
+
+def _committed(group: str, topic: str, partitions: Mapping[int, Committed]) -> Iterator[CommittedRow]:
+    for partition, one in partitions.items():
+        yield CommittedRow(group, topic, partition, one.offset, one.commit_timestamp_ms, one.metadata)
 
 
 def _shards(coordinator: GroupCoordinator, group: str | None) -> list[GroupShard]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pyralog.cluster.image import ClusterImage, TopicImage
+from pyralog.cluster.image import ClusterImage, ResourceType, TopicImage
 from pyralog.config.view import BROKER_RESOURCE
+from pyralog.coordinator.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 from pyralog.metrics import Latency
 from pyralog.model import PartitionRegistration, TopicPartition
 from pyralog.version import __version__
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from pyralog.replication.maintenance import Maintenance
     from pyralog.runtime import WorkPool
 
-TOPIC_RESOURCE = 2  # cluster.image.ResourceType.TOPIC
 MIN_ISR = "min.insync.replicas"
-INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state"})
+INTERNAL_TOPICS = frozenset({CONSUMER_OFFSETS, TRANSACTION_STATE})
 
 
 class RequestStats(Protocol):
@@ -128,7 +128,7 @@ def registrations(image: ClusterImage) -> Iterator[tuple[TopicPartition, Partiti
 
 def min_isr(image: ClusterImage, topic: str, inherited: str) -> int:
     """min.insync.replicas of a topic, which has at most as many as it has replicas."""
-    return int(image.config(TOPIC_RESOURCE, topic).get(MIN_ISR, inherited))
+    return int(image.config(ResourceType.TOPIC, topic).get(MIN_ISR, inherited))
 
 
 def inherited_min_isr(sources: Sources) -> str:
@@ -165,7 +165,7 @@ def served(sources: Sources) -> Served:
 
 def overrides(image: ClusterImage, topic: TopicImage) -> Mapping[str, str]:
     """What a topic sets itself."""
-    return image.config(TOPIC_RESOURCE, topic.name)
+    return image.config(ResourceType.TOPIC, topic.name)
 
 
 def broker_overrides(image: ClusterImage, node_id: int) -> Mapping[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyralog.api.context import Context, Services
+    from pyralog.coordinator.waiting import Answered
     from pyralog.errors import ErrorCode
     from pyralog.net.plane import Forwarded
 
@@ -26,16 +27,9 @@ Handle = Callable[[Any, "Context"], Any | Awaitable[Any]]
 Fail = Callable[[Any, "ErrorCode", str | None], Any]
 
 
-class Answered(Protocol):
-    """Where a quick handler's answer goes: the framed response, or the error to answer with."""
-
-    def resolve(self, value: Any) -> None:
-        """Answer, once."""
-        ...
-
-
-# From the request's frame to the framed answer; False: nothing has happened, the request is decoded and handled.
-Quick = Callable[["Forwarded", "Services", Answered], bool]
+# From the request's frame to the framed answer, or to the error to answer with. False: nothing has happened, and the
+# request is decoded and handled.
+Quick = Callable[["Forwarded", "Services", "Answered"], bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pyralog.wire.protocol import encode_response
 
 if TYPE_CHECKING:
     from pyralog.api.context import Context, Services
-    from pyralog.api.handler import Answered
+    from pyralog.coordinator.waiting import Answered
     from pyralog.errors import ErrorCode
     from pyralog.net.plane import Forwarded, Plane
 

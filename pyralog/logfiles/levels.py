@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from pyralog.config.logspec import ROOT, TRACE
+from pyralog.config.logspec import TRACE
 from pyralog.logfiles.audit import AUDIT
 
 OURS = "pyralog"
@@ -36,6 +36,3 @@ def logger_names() -> list[str]:
     """Our loggers that exist, sorted. What is audited is not for the network to change."""
     names = logging.root.manager.loggerDict
     return sorted(name for name in names if (name == OURS or name.startswith(OURS + ".")) and name != AUDIT)
-
-
-__all__ = ["ROOT", "configure", "logger_names", "restore"]

@@ -9,10 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pyralog.wire import messages as m
+from tests.integration.wire_client import WireClient
+
+CREATE_TOPICS = 19
 Outcome = list[Any]
 Run = Callable[[int, set[str] | None], dict[str, Outcome]]
 
@@ -21,6 +26,33 @@ def difference(golden: Outcome, seen: Outcome) -> list[str]:
     """Which steps of a case were answered otherwise."""
     steps = itertools.zip_longest(golden, seen, fillvalue="nothing")
     return [f"step {at}: Kafka {a}, here {b}" for at, (a, b) in enumerate(steps) if a != b]
+
+
+def create_topic(client: WireClient, name: str, partitions: int) -> bytes:
+    """Its id."""
+    wanted = m.CreatableTopic(name=name, num_partitions=partitions, replication_factor=1)
+    (made,) = client.ask(CREATE_TOPICS, 7, m.CreateTopicsRequest(topics=[wanted], timeout_ms=10_000)).topics
+    assert made.error_code == 0, made
+    return bytes(made.topic_id)
+
+
+def play(
+    port: int,
+    cases: Mapping[str, Callable[[Any], Outcome]],
+    only: set[str] | None,
+    partitions: int,
+    answers: Callable[[str, str, bytes], Outcome],
+) -> dict[str, Outcome]:
+    """Every case's answers, or those of `only`: `answers(case, topic, topic_id)`, as plain data.
+
+    The cases begin together with a topic of their own.
+    """
+    topic = f"cases-{time.time_ns()}"
+    with WireClient(port) as client:
+        topic_id = create_topic(client, topic, partitions)
+    time.sleep(0.5)
+    titles = [title for title in cases if only is None or title in only]
+    return {title: json.loads(json.dumps(answers(title, topic, topic_id))) for title in titles}
 
 
 def main(

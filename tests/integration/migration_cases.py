@@ -6,7 +6,6 @@ python -m tests.integration.migration_cases pyralog   run them here and show wha
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,8 +17,6 @@ from pyralog.wire import messages as m
 from pyralog.wire.protocol import encode_blob
 from tests.integration import golden, group_cases
 from tests.integration.golden import Outcome
-from tests.integration.group_cases import CREATE
-from tests.integration.wire_client import WireClient
 
 GOLDEN = Path(__file__).with_suffix(".json")
 ALTER_CONFIGS, HEARTBEAT, DESCRIBE, FETCH_OFFSETS = 44, 68, 69, 9
@@ -352,20 +349,14 @@ def empty_groups_change_at_once(g: Group) -> Outcome:
 
 
 def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
-    """Every case's answers. They begin together with a topic of their own."""
-    outcomes = {}
-    topic = f"cases-{time.time_ns()}"
-    with WireClient(port) as client:
-        wanted = m.CreatableTopic(name=topic, num_partitions=PARTITIONS, replication_factor=1)
-        (made,) = client.ask(CREATE, 7, m.CreateTopicsRequest(topics=[wanted], timeout_ms=10_000)).topics
-        assert made.error_code == 0, made
-    time.sleep(0.5)
-    for title, function in CASES.items():
-        if only is None or title in only:
-            with ExitStack() as stack:
-                group = Group(port, topic, bytes(made.topic_id), stack)
-                outcomes[title] = json.loads(json.dumps(group_cases.flat(group, function(group))))
-    return outcomes
+    """Every case's answers."""
+
+    def answers(title: str, topic: str, topic_id: bytes) -> Outcome:
+        with ExitStack() as stack:
+            group = Group(port, topic, topic_id, stack)
+            return group_cases.flat(group, CASES[title](group))
+
+    return golden.play(port, CASES, only, PARTITIONS, answers)
 
 
 if __name__ == "__main__":

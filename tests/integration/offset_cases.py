@@ -298,19 +298,13 @@ def internal_topics_deleted(bench: Bench) -> list[Any]:
 
 def run(port: int, only: set[str] | None = None) -> dict[str, list[Any]]:
     """Every case's answers."""
-    outcomes = {}
-    topic = f"cases-{time.time_ns()}"
-    with WireClient(port) as client:
-        wanted = m.CreatableTopic(name=topic, num_partitions=2, replication_factor=1)
-        (made,) = client.ask(CREATE, 7, m.CreateTopicsRequest(topics=[wanted], timeout_ms=10_000)).topics
-        assert made.error_code == 0, made
-    time.sleep(0.5)
-    for title, function in CASES.items():
-        if only is None or title in only:
-            with WireClient(port) as client:
-                bench = Bench(client, topic, made.topic_id, title)
-                outcomes[title] = json.loads(json.dumps([bench.show(step) for step in function(bench)]))
-    return outcomes
+
+    def answers(title: str, topic: str, topic_id: bytes) -> list[Any]:
+        with WireClient(port) as client:
+            bench = Bench(client, topic, topic_id, title)
+            return [bench.show(step) for step in CASES[title](bench)]
+
+    return golden.play(port, CASES, only, 2, answers)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.transaction_cases import Txn, create_topic
+from tests.integration.golden import create_topic
+from tests.integration.transaction_cases import Txn
 from tests.integration.wire_client import WireClient
 from tests.reference.kafka import tool
 from tests.reference.pyralog import Pyralog
@@ -28,7 +29,7 @@ def broker(tmp_path: Path) -> Iterator[Pyralog]:
 def txn(broker: Pyralog) -> Iterator[Txn]:
     """An open transaction with one record."""
     with WireClient(broker.port) as client:
-        opened = Txn(client, "t", create_topic(client, "t"))
+        opened = Txn(client, "t", create_topic(client, "t", 3))
         opened.init()
         assert opened.produce(0) == 0
         yield opened

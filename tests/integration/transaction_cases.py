@@ -7,7 +7,6 @@ python -m tests.integration.transaction_cases pyralog   run them here and show w
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from tests.integration.wire_client import WireClient
 
 GOLDEN = Path(__file__).with_suffix(".json")
 NOT_YET = {14, 15, 16, 51}
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE, FIND = 0, 1, 2, 3, 19, 10
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, FIND = 0, 1, 2, 3, 10
 
 Outcome = list[Any]
 CASES: dict[str, Callable[[Txn], Outcome]] = {}
@@ -442,24 +441,14 @@ def markers_of_an_admin(t: Txn) -> Outcome:
     return out
 
 
-def create_topic(client: WireClient, name: str) -> bytes:
-    topic = m.CreatableTopic(name=name, num_partitions=3, replication_factor=1)
-    (result,) = client.ask(CREATE, 7, m.CreateTopicsRequest(topics=[topic], timeout_ms=10_000)).topics
-    assert result.error_code == 0, result
-    return bytes(result.topic_id)
-
-
 def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
-    """Every case's answers. They begin together with a topic of their own."""
-    outcomes = {}
+    """Every case's answers."""
     with WireClient(port) as client:
-        name = f"cases-{time.time_ns()}"
-        topic_id = create_topic(client, name)
-        time.sleep(0.5)
-        for title, function in CASES.items():
-            if only is None or title in only:
-                outcomes[title] = json.loads(json.dumps(function(Txn(client, name, topic_id))))
-    return outcomes
+
+        def answers(title: str, topic: str, topic_id: bytes) -> Outcome:
+            return CASES[title](Txn(client, topic, topic_id))
+
+        return golden.play(port, CASES, only, 3, answers)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pyralog.api.audit import NO_MEMBER
 from pyralog.api.authorizer import Operation, ResourceType
 from pyralog.api.context import Context, Services
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
-from pyralog.api.handler import Answered, Api
+from pyralog.api.handler import Api
 from pyralog.api.offset_answers import OffsetAnswers, written_code
 from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
@@ -34,6 +34,7 @@ from pyralog.wire.messages import (
 )
 
 if TYPE_CHECKING:
+    from pyralog.coordinator.waiting import Answered
     from pyralog.net.plane import Forwarded
 
 # An enum's member is looked up slowly.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports
-from pyralog.model import TopicPartition
 from pyralog.runtime import Pending
 from pyralog.wire.coordinator_records import GROUP_RECORDS
 
@@ -101,9 +100,3 @@ class GroupCoordinator:
     def shards(self) -> Iterator[GroupShard]:
         """The shards that are loaded here."""
         return self.runtime.machines()
-
-    def committed_offsets(self) -> Iterator[tuple[str, TopicPartition, int, int]]:
-        """(group, partition, offset, commit timestamp) of every committed offset of the loaded shards."""
-        for shard in self.shards():
-            for group_id, topic, partition, committed in shard.offsets:
-                yield group_id, TopicPartition(topic, partition), committed.offset, committed.commit_timestamp_ms
