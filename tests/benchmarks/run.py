@@ -26,7 +26,7 @@ BUSY = 0.15  # share of the machine that others may use before the figures mean 
 # name, what it does, whether it needs the shared pair of brokers, whether it needs Pyralog
 PARTS: dict[str, tuple[Callable[[Session], None], bool, bool]] = {
     "startup": (parts.startup, False, False),
-    "idle": (parts.idle, True, False),
+    "idle": (parts.idle, False, False),
     "same-core": (parts.same_core, True, False),
     "rss": (parts.rss_after, True, False),
     "group-commit": (parts.group_commit, True, True),
