@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
+from pyralog.cli.admin.telling import said, whole_address
 from pyralog.cli.admin.tree import given
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 EXIT_FAILED, EXIT_UNREACHABLE, EXIT_PARTLY = 1, 3, 4
+EXIT_INTERRUPTED = 130
 CONNECT_MS = 5_000
 HTTP_TIMEOUT_S = 10
 DEFAULT_CLUSTER = "localhost:9092"
@@ -67,8 +69,10 @@ class Ask(NamedTuple):
 
         try:
             client = KafkaAdminClient(**self.options(), bootstrap_timeout_ms=CONNECT_MS)
+        except errors.KafkaTimeoutError:
+            self.unreachable(f"no Kafka broker answered within {CONNECT_MS // 1000} s")
         except (errors.KafkaError, OSError, ValueError) as error:
-            self.unreachable(error)
+            self.unreachable(said(error))
         with self.told(), _closing(client):
             yield client
 
@@ -79,14 +83,14 @@ class Ask(NamedTuple):
             host, _, port = address.rpartition(":")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), CONNECT_MS / 1000).close()
-            except ConnectionRefusedError as error:
+            except (ConnectionRefusedError, socket.gaierror) as error:
                 refused = error
-            except (OSError, ValueError):
+            except OSError:
                 return
             else:
                 return
         if refused is not None:
-            self.unreachable(refused)
+            self.unreachable(said(refused))
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -98,13 +102,13 @@ class Ask(NamedTuple):
         except (errors.IncompatibleBrokerVersion, errors.UnsupportedVersionError) as error:
             fail(f"{self.cluster} does not offer this: {said(error)}")
         except (errors.KafkaConnectionError, errors.NodeNotReadyError) as error:
-            self.unreachable(error)
+            self.unreachable(said(error))
         except errors.KafkaError as error:
             fail(said(error))
 
-    def unreachable(self, error: BaseException) -> NoReturn:
+    def unreachable(self, why: str) -> NoReturn:
         """End with the address that did not answer."""
-        fail(f"{self.cluster} cannot be reached: {said(error)}", EXIT_UNREACHABLE)
+        fail(f"{self.cluster} cannot be reached: {why}", EXIT_UNREACHABLE)
 
     def http(self, path: str, *, accept: str = "application/json") -> tuple[int, bytes]:
         """Status and body of a GET at the first address, which serves HTTP when it is a Pyralog node; or HttpError."""
@@ -116,7 +120,7 @@ class Ask(NamedTuple):
         except urllib.error.HTTPError as error:
             return error.code, error.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise HttpError(f"{url} does not answer: {error}") from error
+            raise HttpError(f"{url} does not answer: {said(error)}") from error
 
     # --- what is printed ---
 
@@ -158,8 +162,15 @@ class Ask(NamedTuple):
 
     def confirm(self, question: str) -> None:
         """Go on only after a yes."""
-        if not self.yes:
-            click.confirm(question, abort=True, err=True)
+        if self.yes:
+            return
+        try:
+            agreed = click.confirm(question, err=True)
+        except click.Abort:
+            note("")
+            fail("nothing was changed, as nobody answered; --yes does not ask")
+        if not agreed:
+            fail("nothing was changed")
 
 
 @contextmanager
@@ -184,7 +195,7 @@ def asks(function: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         context = click.get_current_context()
         ask = Ask(
-            cluster=given(context, "cluster", os.environ.get("PYRALOG_CLUSTER") or DEFAULT_CLUSTER),
+            cluster=_cluster(given(context, "cluster", os.environ.get("PYRALOG_CLUSTER") or DEFAULT_CLUSTER)),
             form=given(context, "form", "table"),
             yes=given(context, "yes", False),
             progress=not given(context, "no_progress", False),
@@ -192,12 +203,22 @@ def asks(function: Callable[..., None]) -> Callable[..., None]:
         )
         try:
             function(ask, *arguments, **options)
+        except KeyboardInterrupt:
+            note("")
+            sys.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             raise  # click ends quietly when nobody reads on
         except OSError as error:
             fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
     return run
+
+
+def _cluster(text: str) -> str:
+    try:
+        return ",".join(whole_address(each.strip()) for each in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def note(message: str) -> None:
@@ -211,27 +232,9 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     sys.exit(code)
 
 
-def said(error: BaseException) -> str:
-    """An exception of the client library in a user's words: its name without `Error`, and what it says."""
-    name = type(error).__name__.removesuffix("Error")
-    text = ": ".join(str(each) for each in error.args if str(each)) or str(error)
-    text = text.split(f"{type(error).__name__}: ", 1)[-1]
-    return f"{name}: {text}" if text and text != name else name
-
-
 def pairs_of(values: tuple[str, ...], option: str) -> dict[str, str]:
     """`KEY=VALUE` arguments as a mapping."""
     for value in values:
         if "=" not in value:
             raise click.UsageError(f"{option} takes KEY=VALUE, not {value!r}")
     return dict(value.split("=", 1) for value in values)
-
-
-def error_of(code: int) -> str:
-    """The name of a Kafka error code, empty for none."""
-    if not code:
-        return ""
-    from pyralog.errors import ErrorCode
-
-    known = {int(each): each.name for each in ErrorCode}
-    return known.get(code, f"error {code}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyralog.cli.admin.ask import Rows, fail, note
+from pyralog.cli.admin.telling import answered
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -68,8 +69,7 @@ def change_configs(
     else:
         request = client._alter_configs_request([resource], dry_run, True)
         answer = client._alter_configs_process_responses(send(client, request).responses)
-    result = answer.get(kind, {}).get(name, "no answer")
-    if result != "OK":
-        fail(str(result))
+    if error := answered(str(answer.get(kind, {}).get(name, "no answer"))):
+        fail(error)
     what = f"{kind} {name}".strip() if name else "all brokers"
     note(f"{'Would change' if dry_run else 'Changed'} {', '.join(sorted(changes))} of {what}.")

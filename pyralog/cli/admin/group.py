@@ -9,6 +9,7 @@ import click
 from pyralog.cli.admin.ask import Ask, Rows, asks, fail, note
 from pyralog.cli.admin.metadata import parse_partition, places_of
 from pyralog.cli.admin.offsets import Place, ends_of, resolve, spec_of
+from pyralog.cli.admin.telling import answered, count, named
 from pyralog.cli.admin.tree import command
 from pyralog.cli.admin.tree import group as admin_group
 
@@ -146,7 +147,7 @@ def group_seek(ask: Ask, name: str, to: str, topics: tuple[str, ...], only: tupl
             for (t, p), at in sorted(targets.items())
         ]
         if not dry_run:
-            ask.confirm(f"Move {len(rows)} offsets of group {name}?")
+            ask.confirm(f"Move {count(len(rows), 'offset')} of group {name}?")
             _commit(client, name, rows)
     if dry_run:
         note("Nothing was changed.")
@@ -166,9 +167,9 @@ def _commit(client: KafkaAdminClient, name: str, rows: Rows) -> None:
 
 
 def error_name(error: type[Exception]) -> str:
-    """The class of an error of the client library, as a user reads it."""
-    name = error.__name__.removesuffix("Error")
-    return f"{name} (the group has members)" if name == "UnknownMemberId" else name
+    """An error of the client library, as a user reads it."""
+    name = named(error)
+    return f"{name} (the group has members)" if name == "UNKNOWN_MEMBER_ID" else name
 
 
 @command("delete")
@@ -176,12 +177,10 @@ def error_name(error: type[Exception]) -> str:
 @asks
 def group_delete(ask: Ask, names: tuple[str, ...]) -> None:
     """Delete groups without members, and their offsets."""
-    ask.confirm(f"Delete {', '.join(names)} and the offsets in it?")
+    ask.confirm(f"Delete {', '.join(names)} and the offsets in {'it' if len(names) == 1 else 'them'}?")
     with ask.connected() as client:
         answer = client.delete_groups(list(names))
-    ask.outcomes(
-        [{"group": name, "error": "" if answer.get(name) == "OK" else answer.get(name, "no answer")} for name in names]
-    )
+    ask.outcomes([{"group": name, "error": answered(answer.get(name, "no answer"))} for name in names])
 
 
 @command("delete-offsets")
@@ -197,7 +196,7 @@ def group_delete_offsets(ask: Ask, name: str, places: tuple[str, ...]) -> None:
         wanted = {place for place in before if place[0] in places or f"{place[0]}:{place[1]}" in places}
         if not wanted:
             fail(f"group {name} has committed nothing in {', '.join(places)}")
-        ask.confirm(f"Forget {len(wanted)} offsets of group {name}?")
+        ask.confirm(f"Forget {count(len(wanted), 'offset')} of group {name}?")
         answer = client.delete_group_offsets(name, [TopicPartition(*place) for place in sorted(wanted)])
     ask.outcomes(
         [

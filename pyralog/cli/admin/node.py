@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from pyralog.cli.admin.ask import Ask, asks, error_of, fail, pairs_of
+from pyralog.cli.admin.ask import Ask, asks, fail, pairs_of
 from pyralog.cli.admin.configs import change_configs, config_rows, describe
 from pyralog.cli.admin.metadata import node_ids, topics_of
+from pyralog.cli.admin.telling import error_of
 from pyralog.cli.admin.tree import command, group
 
 

@@ -6,8 +6,9 @@ import sys
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks, error_of
+from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks
 from pyralog.cli.admin.metadata import parse_partition, partition_row, topics_of
+from pyralog.cli.admin.telling import error_of
 from pyralog.cli.admin.tree import command, group
 
 PREFERRED, UNCLEAN = 0, 1

@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from pyralog.cli.admin.ask import Ask, asks, fail, note, quiet, said
+from pyralog.cli.admin.ask import Ask, asks, fail, note, quiet
 from pyralog.cli.admin.metadata import places_of
 from pyralog.cli.admin.offsets import ends_of
 from pyralog.cli.admin.output import size_text
+from pyralog.cli.admin.telling import said
 from pyralog.cli.admin.tree import command, group
 
 EVERY_S = 1.0

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, fail, note, pairs_of, quiet, said
+from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, fail, note, pairs_of, quiet
 from pyralog.cli.admin.metadata import topics_of
 from pyralog.cli.admin.offsets import ends_of, resolve, spec_of
 from pyralog.cli.admin.output import time_text
+from pyralog.cli.admin.telling import said
 from pyralog.cli.admin.tree import command
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyralog.cli.admin.ask import Ask, Rows, asks, error_of, fail, note, pairs_of
+from pyralog.cli.admin.ask import Ask, Rows, asks, fail, note, pairs_of
 from pyralog.cli.admin.configs import change_configs, config_rows, describe
 from pyralog.cli.admin.metadata import partition_row, partition_state, topics_of
 from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
 from pyralog.cli.admin.records import consume, produce, tail
+from pyralog.cli.admin.telling import count, error_of
 from pyralog.cli.admin.tree import command, group
 
 if TYPE_CHECKING:
@@ -113,8 +114,10 @@ def topic_describe(ask: Ask, names: tuple[str, ...], configs: bool, everything: 
 @asks
 def topic_delete(ask: Ask, names: tuple[str, ...]) -> None:
     """Delete topics and all their records."""
-    ask.confirm(f"Delete {', '.join(names)} and all records in it?")
     with ask.connected() as client:
+        if not ask.yes:
+            topics_of(client, names)
+        ask.confirm(f"Delete {', '.join(names)} and all records in {'it' if len(names) == 1 else 'them'}?")
         answer = client.delete_topics(list(names), raise_errors=False)
     rows: Rows = []
     for each in answer["topics"]:
@@ -174,7 +177,7 @@ def topic_add_partitions(ask: Ask, name: str, total: int | None, more: int | Non
     for each in answer["results"]:
         if each["error_code"]:
             fail(_why(error_of(each["error_code"]), each.get("error_message")))
-    note(f"{name} {'would have' if dry_run else 'has'} {wanted} partitions.")
+    note(f"{name} {'would have' if dry_run else 'has'} {count(wanted, 'partition')}.")
 
 
 @command("trim")
@@ -195,18 +198,18 @@ def topic_trim(ask: Ask, name: str, before: str, only: tuple[int, ...], dry_run:
                 "topic": name,
                 "partition": number,
                 "start": ends[name, number][0],
-                "new_start": max(at, ends[name, number][0]),
+                "new_start": min(max(at, ends[name, number][0]), ends[name, number][1]),
             }
             for (_, number), at in sorted(targets.items())
         ]
         gone = sum(row["new_start"] - row["start"] for row in rows)
         if not dry_run:
-            ask.confirm(f"Delete {gone} records of {name}?")
+            ask.confirm(f"Delete {count(gone, 'record')} of {name}?")
             from kafka import TopicPartition
 
             client.delete_records({TopicPartition(name, row["partition"]): row["new_start"] for row in rows})
     ask.show(rows)
-    note(f"{'Would delete' if dry_run else 'Deleted'} {gone} records.")
+    note(f"{'Would delete' if dry_run else 'Deleted'} {count(gone, 'record')}.")
 
 
 @command("offsets")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, error_of, note
+from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, note
 from pyralog.cli.admin.configs import send
 from pyralog.cli.admin.metadata import topics_of
 from pyralog.cli.admin.offsets import ends_of
 from pyralog.cli.admin.progress import Progress
+from pyralog.cli.admin.telling import error_of
 from pyralog.cli.admin.tree import command
 
 if TYPE_CHECKING:
