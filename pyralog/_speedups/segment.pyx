@@ -367,7 +367,8 @@ cdef class PartitionLog:
         segment.allocated = segment.size + size
 
     def sync(self) -> None:
-        """fdatasync of every segment that holds records above `synced`, and of the directory."""
+        """fdatasync of every segment that holds records above `synced`, of each index of aborted transactions that has
+        changed (recovery makes it anew for records that are synced, too), and of the directory."""
         cdef Log* log = self.mine()
         cdef Segment* segment
         cdef int64_t i
@@ -375,11 +376,10 @@ cdef class PartitionLog:
         with nogil:
             for i in range(log.n_segments):
                 segment = log.segments[i]
-                if segment.next_offset <= log.synced or segment.size == 0:
-                    continue
-                result = segment_open(log, segment, 0)
-                if result >= 0:
-                    result = log.ops.fdatasync(log.ops.ctx, segment.fd)
+                if segment.next_offset > log.synced and segment.size > 0:
+                    result = segment_open(log, segment, 0)
+                    if result >= 0:
+                        result = log.ops.fdatasync(log.ops.ctx, segment.fd)
                 if result >= 0:
                     result = txn_index_sync(log, segment)
                 if result < 0:

@@ -120,6 +120,7 @@ cdef int txn_index_cut(Log* log, Segment* segment, int64_t offset) noexcept nogi
         return fd if fd != -ENOENT else 0
     result = log.ops.ftruncate(log.ops.ctx, fd, keep * ENTRY)
     log.ops.close(log.ops.ctx, fd)
+    segment.aborted_unsynced = True
     return result
 
 

@@ -238,7 +238,8 @@ class _Opening:
             return
         self.report.rebuilt.append(segment_name(self.bases[i], TXNINDEX))
         recover.cut_aborted(self.log, i, -1)
-        scan.replay_producers(self.log, 0, self._limit(i), self.now_ms, aborted_of=i)
+        # From before the first record: the last segment ends where it begins, as long as nobody has walked it.
+        scan.replay_producers(self.log, -1, self._limit(i), self.now_ms, aborted_of=i)
         recover.clear_producers(self.log)
 
     def _wants_entries(self, i: int, size: int) -> bool:
@@ -399,6 +400,6 @@ class _Opening:
             recover.clear_producers(self.log)
             return False
 
-        offset, bad = self.snapshots.newest(not_above, load)
+        offset, bad = self.snapshots.newest(self.bases[0], not_above, load)
         self.report.rebuilt += bad
         return self.bases[0] if offset is None else offset

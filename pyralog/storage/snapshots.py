@@ -24,10 +24,16 @@ class Snapshots:
     def add(self, offset: int) -> None:
         self._offsets.append(offset)
 
-    def newest(self, not_above: int, load: Callable[[bytes, int], bool]) -> tuple[int | None, list[str]]:
-        """The offset of the newest one that `load` accepts, and the names of those that it did not."""
+    def newest(
+        self, not_below: int, not_above: int, load: Callable[[bytes, int], bool]
+    ) -> tuple[int | None, list[str]]:
+        """The offset of the newest one that `load` accepts, and the names of those that it did not.
+
+        `not_below` is where the log begins now: what lay between an older one and that is gone, such as the end of a
+        transaction that it says is open.
+        """
         bad: list[str] = []
-        for offset in sorted((offset for offset in self._offsets if offset <= not_above), reverse=True):
+        for offset in sorted((offset for offset in self._offsets if not_below <= offset <= not_above), reverse=True):
             data = read_small(self._files, self._folder / segment_name(offset, SNAPSHOT))
             if data and load(data, offset):
                 return offset, bad

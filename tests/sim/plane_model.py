@@ -1,11 +1,15 @@
-"""A slow model of produce, fetch, fetch sessions and idempotence over lists of batches: what the plane must answer."""
+"""A slow model of produce, fetch, fetch sessions and transactions over lists of batches: what the plane must answer.
+
+The test plays the coordinator, whom batches that begin a transaction wait for.
+"""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pyralog.wire.messages import (
+    AbortedTransaction,
     FetchableTopicResponse,
     FetchRequest,
     FetchResponse,
@@ -15,145 +19,9 @@ from pyralog.wire.messages import (
     ProduceResponse,
     TopicProduceResponse,
 )
+from tests.sim.plane_model_log import Aborted, Partition, Sent
 
-
-@dataclass
-class Sent:
-    """A batch as the client sends it, and what is wrong with it by itself (0: nothing)."""
-
-    data: bytes | None
-    count: int = 1
-    error: int = 0
-    producer: tuple[int, int, int] | None = None  # id, epoch, first sequence
-    timestamp: int = 0
-    stored: bytes | None = None  # when it is not stored as sent
-
-
-@dataclass
-class Stored:
-    base: int
-    last: int
-    data: bytes
-
-
-@dataclass
-class Segment:
-    base: int
-    batches: list[Stored] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return sum(len(batch.data) for batch in self.batches)
-
-
-@dataclass
-class Producer:
-    epoch: int
-    last: int
-    batches: list[tuple[int, int, int, int]] = field(default_factory=list)  # first, last sequence, base, timestamp
-
-
-@dataclass
-class Partition:
-    epoch: int
-    segment_bytes: int
-    min_insync: int = 1
-    start: int = 0
-    end: int = 0
-    segments: list[Segment] = field(default_factory=lambda: [Segment(0)])
-    producers: dict[int, Producer] = field(default_factory=dict)
-    pending: list[Stored] = field(default_factory=list)
-
-    @property
-    def next(self) -> int:
-        return self.pending[-1].last + 1 if self.pending else self.end
-
-    # --- produce ---
-
-    def produce(self, sent: Sent, acks: int) -> tuple[int, int, int]:
-        """(error, base offset, append time)."""
-        if acks == -1 and self.min_insync > 1:
-            return 19, -1, -1
-        if sent.error:
-            return sent.error, -1, -1
-        if sent.producer is not None:
-            known = self.sequence(sent)
-            if isinstance(known, int):
-                return known, -1, -1
-            if known is not None:
-                return 0, known[2], known[3]
-        assert sent.data is not None
-        base = self.next
-        data = sent.stored or sent.data
-        data = struct.pack(">q", base) + data[8:12] + struct.pack(">i", self.epoch) + data[16:]
-        self.pending.append(Stored(base, base + sent.count - 1, data))
-        return 0, base, -1
-
-    def sequence(self, sent: Sent) -> int | tuple[int, int, int, int] | None:
-        """An error, the batch that this one repeats, or None when it is next (then it is noted)."""
-        assert sent.producer is not None
-        id, epoch, first = sent.producer
-        last = (first + sent.count - 1) % 2**31
-        known = self.producers.get(id)
-        if known is not None and epoch < known.epoch:
-            return 47
-        if known is not None and epoch == known.epoch:
-            for batch in known.batches:
-                if batch[:2] == (first, last):
-                    return batch
-            if first != (known.last + 1) % 2**31:
-                return 45
-        elif known is not None and first != 0:
-            return 45
-        if known is None or epoch > known.epoch:
-            known = self.producers[id] = Producer(epoch, -1)
-        known.batches = [*known.batches[-4:], (first, last, self.next, sent.timestamp)]
-        known.last = last
-        return None
-
-    def flush(self) -> int:
-        """Writes what is pending, as a cycle does at its end; the bytes written."""
-        pending, self.pending = self.pending, []
-        for batch in pending:
-            active = self.segments[-1]
-            if active.size and active.size + len(batch.data) > self.segment_bytes:
-                self.roll(batch.base)
-            self.segments[-1].batches.append(batch)
-            self.end = batch.last + 1
-        if pending and self.segments[-1].size + len(pending[-1].data) > self.segment_bytes:
-            self.roll(self.end)
-        return sum(len(batch.data) for batch in pending)
-
-    def roll(self, base: int) -> None:
-        if self.segments[-1].batches:
-            self.segments.append(Segment(base))
-
-    # --- fetch ---
-
-    def move_start(self, offset: int) -> None:
-        self.start = max(self.start, offset)
-        while len(self.segments) > 1 and self.segments[1].base <= self.start:
-            del self.segments[0]
-
-    def read(self, offset: int, limit: int, at_least_one: bool) -> bytes:
-        """Whole batches of one segment, from the one that holds the offset."""
-        for segment in self.segments:
-            found = [batch for batch in segment.batches if batch.last >= offset]
-            if found:
-                break
-        else:
-            return b""
-        out = b""
-        for batch in found:
-            if len(out) + len(batch.data) > limit and (out or not at_least_one):
-                break
-            out += batch.data
-        return out
-
-    def goes_on_behind(self, offset: int) -> bool:
-        """Whether there is more than the segment of the offset holds: then no fetch waits, as no answer has more."""
-        holders = (segment for segment in self.segments if segment.batches and segment.batches[-1].last >= offset)
-        return next(holders).batches[-1].last + 1 < self.end
+COMMITTED = 1
 
 
 @dataclass
@@ -164,6 +32,17 @@ class Item:
     offset: int
     max_bytes: int
     entry: object = None  # the topic entry of the request it stands in
+
+
+class Found(NamedTuple):
+    """Of one partition of a fetch."""
+
+    error: int
+    end: int
+    stable: int
+    start: int
+    data: bytes
+    aborted: list[Aborted]
 
 
 @dataclass
@@ -191,6 +70,7 @@ class Waiting:
     request: FetchRequest
     order: int
     needed: float
+    committed: bool
     session: int = 0
     partitions: list[tuple[str, int]] = field(default_factory=list)
 
@@ -206,6 +86,7 @@ class Connection:
     queue: list[tuple[int, int, object, list[Sent]]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     waiting: Waiting | None = None
+    asked: tuple[int, ProduceRequest, list[Sent]] | None = None  # what waits for the coordinator
     dead: bool = False
     produced: bool = False  # something that is not written yet
 
@@ -232,50 +113,97 @@ class Model:
         self.settle()
 
     def serve(self, connection: Connection) -> None:
-        while connection.queue and connection.waiting is None and not connection.dead:
+        while connection.queue and connection.waiting is None and connection.asked is None and not connection.dead:
             api, version, message, batches = connection.queue.pop(0)
             if api == 0:
-                self.produce(connection, version, message, list(batches))
+                if self.asks(version, message, batches):
+                    connection.asked = version, message, batches
+                else:
+                    self.produce(connection, version, message, list(batches))
             else:
                 if connection.produced:
                     self.flush()  # it sees what it has produced itself, but others' batches only when they are written
                 self.fetch(connection, version, message)
 
-    def settle(self) -> None:
-        """The end of the cycle, and of those that follow from it: first all that wake up, then what is behind them."""
+    def settle(self, *unblocked: Connection) -> None:
+        """The end of the cycle, and of those that follow from it: first all that wake up, then what is behind them and
+        behind a request that has been waited for."""
         self.flush()
-        while self.woken:
+        behind = list(unblocked)
+        while self.woken or behind:
             woken, self.woken = self.woken, []
             for connection in woken:
                 waiting = connection.waiting
                 if waiting is not None and not connection.dead:
                     self.fetch(connection, waiting.version, waiting.request, again=True)
-            for connection in woken:
+            for connection in [*behind, *woken]:
                 self.serve(connection)
+            behind = []
             self.flush()
 
     def flush(self) -> None:
         """In the order in which partitions got their first batch; fetches wake in the order in which they came."""
         dirty, self.dirty = self.dirty, []
         for key in dirty:
-            self.arrived(key, self.partitions[key].flush())
+            self.arrived(key, *self.partitions[key].flush())
         for connection in self.connections:
             connection.produced = False
 
-    def arrived(self, key: tuple[str, int], size: float) -> None:
+    def arrived(self, key: tuple[str, int], size: float, stable: float) -> None:
         waiting = [c for c in self.connections if c.waiting is not None and c not in self.woken]
         for connection in sorted(waiting, key=lambda one: one.waiting.order):
             for one in connection.waiting.partitions:
                 if one == key:
-                    connection.waiting.needed -= size
+                    connection.waiting.needed -= stable if connection.waiting.committed else size
             if connection.waiting.needed <= 0:
                 self.woken.append(connection)
 
     # --- produce ---
 
+    def keys(self, version: int, request: ProduceRequest) -> list[tuple[str, int]]:
+        """The partitions of a request, in its order."""
+        return [
+            (self.names.get(topic.topic_id, "") if version >= 13 else topic.name, data.index)
+            for topic in request.topic_data
+            for data in topic.partition_data
+        ]
+
+    def asks(self, version: int, request: ProduceRequest, batches: list[Sent]) -> bool:
+        """Whether the coordinator has to be asked about a batch of it. Each of them is looked at."""
+        if request.transactional_id is None:
+            return False
+        found = [
+            self.partitions[key].asks(sent, version)
+            for key, sent in zip(self.keys(version, request), batches, strict=True)
+            if key in self.partitions and sent.transactional
+        ]
+        return any(found)
+
+    def resubmit(self, connection: Connection) -> None:
+        """The coordinator has been asked: the request is carried out, whatever it has said."""
+        assert connection.asked is not None
+        (version, request, batches), connection.asked = connection.asked, None
+        self.asks(version, request, batches)
+        self.produce(connection, version, request, list(batches))
+        self.settle(connection)
+
+    def finish(self, key: tuple[str, int], *marker: int) -> tuple[int, int]:
+        """A marker is written: (error, its offset)."""
+        partition = self.partitions[key]
+        at = partition.next
+        error = partition.finish(*marker)
+        if error == 0 and key not in self.dirty:
+            self.dirty.append(key)
+        self.settle()
+        return error, -1 if error else at
+
     def produce(self, connection: Connection, version: int, request: ProduceRequest, batches: list[Sent]) -> None:
         topics = []
         failed = False
+        unnamed = request.transactional_id is None and any(
+            sent.transactional and key in self.partitions
+            for key, sent in zip(self.keys(version, request), batches, strict=True)
+        )
         for topic in request.topic_data:
             name = self.names.get(topic.topic_id, "") if version >= 13 else topic.name
             answers = []
@@ -286,9 +214,11 @@ class Model:
                     result = 21, -1, -1
                 elif partition is None:
                     result = 3, -1, -1
+                elif unnamed:
+                    result = 53, -1, -1
                 else:
                     before = len(partition.pending)
-                    result = partition.produce(sent, request.acks)
+                    result = partition.produce(sent, request.acks, version)
                     if len(partition.pending) > before:
                         connection.produced = True
                         if (name, data.index) not in self.dirty:
@@ -367,6 +297,7 @@ class Model:
             request,
             self.orders,
             request.min_bytes - found,
+            request.isolation_level == COMMITTED,
             session_id,
             [key for item in items if (key := (item.topic, item.partition)) in self.partitions],
         )
@@ -398,20 +329,20 @@ class Model:
             return 0, None
         return 0, session
 
-    def search(
-        self, items: list[Item], request: FetchRequest, *, again: bool
-    ) -> tuple[list[tuple[int, int, int, bytes]], int, bool]:
-        """For each item (error, high watermark, log start, records); bytes found; whether something ends the wait."""
+    def search(self, items: list[Item], request: FetchRequest, *, again: bool) -> tuple[list[Found], int, bool]:
+        """What is found for each item; bytes found; whether something ends the wait."""
         found = 0
         failed = False
         results = []
         for item in items:
             partition = self.partitions.get((item.topic, item.partition))
-            error, end, start, data = 0, -1, -1, b""
+            error, end, stable, start, data = 0, -1, -1, -1, b""
+            aborted: list[Aborted] = []
             if partition is None:
                 error = 3 if item.topic in self.ids else self.unknown_topic(item)
             else:
-                end, start = partition.end, partition.start
+                end, stable, start = partition.end, partition.stable, partition.start
+                readable = stable if request.isolation_level == COMMITTED else end
                 room = min(item.max_bytes, request.max_bytes - found)
                 if 0 <= item.epoch < partition.epoch:
                     error = 74
@@ -420,12 +351,13 @@ class Model:
                 elif not start <= item.offset <= end:
                     error = 1
                 elif room > 0 or found == 0:
-                    data = partition.read(item.offset, max(room, 0), found == 0)
-                    failed = failed or (bool(data) and partition.goes_on_behind(item.offset))
+                    data, behind = partition.read(item.offset, readable, max(room, 0), found == 0)
+                    failed = failed or (bool(data) and partition.goes_on_behind(item.offset, readable))
+                    aborted = partition.aborted_in(item.offset, behind) if data else []
             failed = failed or (error != 0 and (again or error not in (3, 100)))
             found += len(data)
-            results.append((error, end, start, data))
-        return results, found, failed or all(result[0] for result in results)
+            results.append(Found(error, end, stable, start, data, aborted))
+        return results, found, failed or all(result.error for result in results)
 
     def unknown_topic(self, item: Item) -> int:
         return 3 if item.entry.topic else 100
@@ -435,7 +367,7 @@ class Model:
         previous = None
         rotated = session.first if session is not None else 0
         order = list(session.known) if session is not None else []
-        for item, (error, end, start, data) in zip(items, results, strict=True):
+        for item, (error, end, stable, start, data, aborted) in zip(items, results, strict=True):
             if session is not None:
                 known = session.known.get((item.topic, item.partition))
                 if known is not None:
@@ -461,9 +393,13 @@ class Model:
                     partition_index=item.partition,
                     error_code=error,
                     high_watermark=end,
-                    last_stable_offset=end,
+                    last_stable_offset=stable,
                     log_start_offset=start,
-                    aborted_transactions=[] if request.isolation_level == 1 else None,
+                    aborted_transactions=[
+                        AbortedTransaction(producer_id=one[0], first_offset=one[1]) for one in aborted
+                    ]
+                    if request.isolation_level == COMMITTED
+                    else None,
                     preferred_read_replica=-1,
                     records=data,
                 ),
@@ -487,6 +423,6 @@ class Model:
 
     def remove(self, key: tuple[str, int]) -> Partition:
         partition = self.partitions.pop(key)
-        self.arrived(key, float("inf"))
+        self.arrived(key, float("inf"), float("inf"))
         self.settle()
         return partition

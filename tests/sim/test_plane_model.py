@@ -17,12 +17,15 @@ from pyralog.storage.recovery import close_partition, open_partition
 from pyralog.wire.headers import frame_request, parse_response_header
 from pyralog.wire.messages import FetchResponse, ProduceResponse
 from pyralog.wire.protocol import decode_response, encode_request, encode_response
-from tests.sim.plane_model import Connection, Model, Partition, Sent
+from tests.sim.plane_model import Connection, Model
+from tests.sim.plane_model_log import Partition, Producer, Sent
 from tests.speedups.plane_kit import FETCH, PRODUCE, Rig, batch, fetch_request, patched, produce_request
 
 SEEDS = 200
 CHUNK = 25
-OPERATIONS = 50
+OPERATIONS = 60
+TRANSACTION = 3  # why a request is forwarded
+IN_TRANSACTIONS = (10, 11, 12)  # producer ids; those below 3 write without
 NOW = 1_700_000_000_000
 
 
@@ -102,6 +105,7 @@ class Client:
         self.model = Connection()
         run.model.connections.append(self.model)
         self.sent: list[tuple[int, int, int]] = []
+        self.asked: tuple[int, bytes] | None = None  # token and frame of the request that waits for the coordinator
         self.sessions: list[list[int]] = []  # [id, epoch] as this client believes
 
 
@@ -111,13 +115,15 @@ class Run:
         self.directory = directory
         self.story: list[str] = []
         self.sync = self.rng.random() < 0.3
-        max_sessions = self.rng.choice((0, 2, 100))
-        self.rig = Rig(directory, max_sessions=max_sessions, sync_on_write=self.sync)
+        self.max_sessions = self.rng.choice((0, 2, 100))
+        self.rig = Rig(directory, max_sessions=self.max_sessions, sync_on_write=self.sync)
         names = {"a": 2, "bb": 3}
+        self.coordinator = 0
+        self.generations: dict[tuple[str, int], int] = {}
+        self.coordinated = self.rng.choice((0, 0.3, 0.6))  # how much is in transactions
         for name in names:
             self.rig.ids[name] = bytes(15) + bytes([len(self.rig.ids) + 1])
-        self.model = Model(self.rig.ids, max_sessions)
-        self.closed: dict[tuple[str, int], Partition] = {}
+        self.model = Model(self.rig.ids, self.max_sessions)
         for name, partitions in names.items():
             for p in range(partitions):
                 segment_bytes = self.rng.choice((150, 400, 1_000, 5_000, 1 << 30))
@@ -150,10 +156,13 @@ class Run:
     def step(self) -> None:
         actions = (
             (self.requests, 12),
+            (self.answer, 5),
+            (self.end, 6 * self.coordinated),
             (self.roll, 1),
             (self.move_start, 1),
             (self.lead, 0.5),
             (self.reopen, 0.7),
+            (self.kill, 0.2),
             (self.expire, 1),
             (self.reconnect, 0.5),
         )
@@ -177,6 +186,48 @@ class Run:
         self.story.append(f"client {self.clients.index(client)}: {'; '.join(told(a, v, m) for a, v, m, _ in sending)}")
         self.rig.engine.feed(client.id, frames)
         self.model.send(client.model, sending)
+
+    def answer(self) -> None:
+        """The coordinator answers somebody: it has the partitions in the transaction, or it has not."""
+        waiting = [client for client in self.clients if client.asked is not None and not client.model.dead]
+        if not waiting:
+            return
+        client = self.rng.choice(waiting)
+        assert client.asked is not None
+        assert client.model.asked is not None
+        version, message, batches = client.model.asked
+        (token, frame), client.asked = client.asked, None
+        said = []
+        for key, sent in zip(self.model.keys(version, message), batches, strict=True):
+            if sent.transactional and key in self.model.partitions and self.rng.random() < 0.85:
+                id, epoch, _ = sent.producer
+                self.rig.engine.verify_transaction(self.rig.partitions[key], id, epoch, 0)
+                self.model.partitions[key].verify(id, epoch)
+                said.append(f"{id}/{epoch} on {key}")
+        self.story.append(f"client {self.clients.index(client)} is answered: {said}")
+        self.rig.engine.resubmit(token, frame)
+        self.rig.turn()
+        self.model.resubmit(client.model)
+
+    def end(self) -> None:
+        """A marker: mostly of the epoch of the transaction or of the next one, of this coordinator or a later one."""
+        key, rng = self.key(), self.rng
+        partition = self.model.partitions[key]
+        open_ = [id for id, known in partition.producers.items() if known.first >= 0]
+        id = rng.choice(open_ if open_ and rng.random() < 0.9 else [self.id(key, id) for id in (*IN_TRANSACTIONS, 1)])
+        epoch = max(0, partition.producers.get(id, Producer(0)).epoch + rng.choice((0, 0, 1, 1, 1, -1)))
+        self.coordinator += rng.choice((0, 0, 0, 1))
+        coordinator = self.coordinator - (rng.random() < 0.1)
+        self.mark(key, id, epoch, coordinator, rng.random() < 0.5, rng.randrange(1_000_000))
+
+    def mark(self, key, id: int, epoch: int, coordinator: int, commit: bool, timestamp: int) -> None:
+        marker = id, epoch, coordinator, commit, timestamp
+        self.story.append(f"marker on {key}: {marker}")
+        result = self.rig.done("write_marker", self.rig.partitions[key], *marker)[0]
+        assert ((0, result) if result >= 0 else (-result, -1)) == self.model.finish(key, *marker)
+        history = self.sequences.get((id, *key), [])
+        if result >= 0 and history and history[-1][0] < epoch:
+            history.append((epoch, 0, 0, 0))  # the next one begins at 0
 
     def roll(self) -> None:
         key = self.key()
@@ -212,35 +263,94 @@ class Run:
         key = self.key()
         clean = self.rng.random() < 0.5
         self.story.append(f"{key} is reopened, clean: {clean}")
-        before = self.producers(key)
         log = self.rig.remove(*key)
         partition = self.model.remove(key)
         start = log.log_start
+        assert start == partition.start
         if clean:
             close_partition(log)
         del log
+        self.model.partitions[key] = partition
+        self.recover(key, clean=clean)
+        self.learn(key, clean=clean)
+
+    def kill(self) -> None:
+        """The process is killed and starts again: every log is recovered, every client connects anew."""
+        self.story.append("kill -9")
+        for client in self.clients:
+            client.model.dead = True
+        self.rig.close()
+        ids = self.rig.ids
+        self.rig = Rig(self.directory, max_sessions=self.max_sessions, sync_on_write=self.sync)
+        self.rig.ids = ids
+        self.model.sessions.clear()
+        for key in self.model.partitions:
+            self.recover(key, clean=False)
+        for client in list(self.clients):
+            self.replace(client)
+        for key in sorted(self.model.partitions):
+            self.learn(key, clean=False)
+
+    def recover(self, key, *, clean: bool) -> None:
+        partition = self.model.partitions[key]
         name, p = key
         opened = open_partition(
             self.directory / f"{name}-{p}",
             config=LogConfig(segment_bytes=partition.segment_bytes, index_interval_bytes=200),
-            log_start=start,
+            log_start=partition.start,
             clean=clean,
             now_ms=NOW,
         )
         assert opened.log_end == partition.end
-        self.model.partitions[key] = partition
+        partition.forget_process()
         self.add(key, opened)
         self.rig.permit(name)
         self.rig.turn()
-        if clean or partition.start == 0:
-            assert self.producers(key) == before  # I19
-        else:  # what only deleted segments told of producers may be gone with them: let both forget everything
-            self.rig.done("expire_producers", self.rig.partitions[key], 1 << 62)
-            partition.producers.clear()
 
-    def producers(self, key) -> dict[int, tuple[int, int, int]]:
+    def learn(self, key, *, clean: bool) -> None:
+        """What is known of producers and transactions has stayed (I19).
+
+        Where the log has lost its beginning only what its records tell: then both sides end what is open and forget it.
+        """
+        partition = self.model.partitions[key]
+        if clean or partition.start == 0:
+            self.compare_producers(key)
+            return
+        assert self.rig.partitions[key].snapshot()[3] >= partition.stable
+        self.learn_aborted(partition, self.aborted(key))
+        for id, known in sorted(partition.producers.items()):
+            if known.first >= 0:
+                self.mark(key, id, known.epoch, self.coordinator, True, 0)
+        self.rig.done("expire_producers", self.rig.partitions[key], 1 << 62)
+        partition.producers.clear()
+        # Those who come now have other ids: the log may still tell of newer epochs of what is forgotten here.
+        self.generations[key] = self.generations.get(key, 0) + 1
+
+    def learn_aborted(self, partition: Partition, told) -> None:
+        """An entry may begin later than it did, where the records before are gone."""
+        wanted = [one for one in partition.aborted if one[2] >= partition.start]
+        begins = {(id, last): first for id, first, last, _ in told}
+        gone = partition.segments[0].base
+        for id, first, last, _ in wanted:
+            if first >= gone or (id, last) in begins:
+                assert first <= begins[id, last]
+                assert first < gone or first == begins[id, last]
+        assert begins.keys() <= {(id, last) for id, _, last, _ in wanted}
+        partition.aborted = told
+
+    def aborted(self, key):
+        partition = self.model.partitions[key]
+        _, data = self.rig.done("aborted", self.rig.partitions[key], partition.start, 1 << 62)
+        return sorted(struct.iter_unpack("4q", data), key=lambda one: one[2])
+
+    def compare_producers(self, key) -> None:
+        partition = self.model.partitions[key]
         _, data = self.rig.done("producers", self.rig.partitions[key])
-        return {id: (epoch, last, at) for id, epoch, last, at, _, _ in struct.iter_unpack("6q", data)}
+        assert {id: tuple(rest) for id, *rest in struct.iter_unpack("6q", data)} == {
+            id: (one.epoch, one.last, one.timestamp, one.coordinator, one.first)
+            for id, one in partition.producers.items()
+        }
+        assert self.aborted(key) == [one for one in partition.aborted if one[2] >= partition.start]
 
     def expire(self) -> None:
         """Waiting fetches run out of time, as they do when the plane drains."""
@@ -278,6 +388,10 @@ class Run:
         message = produce_request(
             {name: {p: sent.data for p, sent in one.items()} for name, one in wanted.items()}, acks, self.rig.ids
         )
+        if rng.random() < (
+            0.95 if any(sent.transactional for one in wanted.values() for sent in one.values()) else 0.1
+        ):
+            message.transactional_id = "x"
         if version < 13:
             for topic in message.topic_data:
                 topic.topic_id = bytes(16)
@@ -291,6 +405,8 @@ class Run:
         n = rng.choice((1, 1, 2, 5))
         value = bytes([rng.randrange(256)]) * rng.choice((0, 1, 30, 300))
         timestamp = rng.randrange(1_000_000)
+        if rng.random() < self.coordinated:
+            return self.sequenced(name, p, n, value, timestamp, rng.choice(IN_TRANSACTIONS), rng.random() < 0.95)
         if rng.random() < 0.12:
             good = batch(n, value=value, timestamp=timestamp)
             return rng.choice(
@@ -312,16 +428,20 @@ class Run:
             return Sent(lying + rng.choice((b"", b"\0" * 9)), n, stored=good)
         if rng.random() < 0.5:
             return Sent(batch(n, value=value, timestamp=timestamp), n)
-        return self.sequenced(name, p, n, value, timestamp)
+        return self.sequenced(name, p, n, value, timestamp, rng.randrange(3), False)
 
-    def sequenced(self, name: str, p: int, n: int, value: bytes, timestamp: int) -> Sent:
+    def id(self, key, id: int) -> int:
+        return id + 100 * self.generations.get(key, 0)
+
+    def sequenced(self, name: str, p: int, n: int, value: bytes, timestamp: int, id: int, transactional: bool) -> Sent:
         """Mostly the next batch of a producer; sometimes one sent before, one too far, or one of another epoch."""
         rng = self.rng
-        id = rng.randrange(3)
+        id = self.id((name, p), id)
         history = self.sequences.setdefault((id, name, p), [])
+        sent = [one for one in history[-8:] if one[2]]
         kind = rng.random()
-        if history and kind < 0.3:
-            epoch, first, n, timestamp = rng.choice(history[-8:])
+        if sent and kind < (0.15 if transactional else 0.3):
+            epoch, first, n, timestamp = rng.choice(sent)
         elif history and kind < 0.4:
             epoch, first = history[-1][0], rng.choice((0, (history[-1][1] + 100) % 2**31, history[-1][1]))
         elif history and kind < 0.5:
@@ -331,14 +451,15 @@ class Run:
             if epoch > history[-1][0] and first == 0:
                 history.append((epoch, first, n, timestamp))
         elif not history:
-            epoch, first = 0, rng.choice((0, 5, 2**31 - 2))
+            epoch, first = 0, rng.choice((0, 0, 5, 2**31 - 2))
             history.append((epoch, first, n, timestamp))
         else:
             epoch = history[-1][0]
             first = (history[-1][1] + history[-1][2]) % 2**31
             history.append((epoch, first, n, timestamp))
-        data = batch(n, value=value, timestamp=timestamp, producer_id=id, epoch=epoch, sequence=first)
-        return Sent(data, n, producer=(id, epoch, first), timestamp=timestamp + n - 1)
+        how = {"producer_id": id, "epoch": epoch, "sequence": first, "transactional": transactional}
+        data = batch(n, value=value, timestamp=timestamp, **how)
+        return Sent(data, n, producer=(id, epoch, first), timestamp=timestamp + n - 1, transactional=transactional)
 
     def fetch(self, client: Client):
         rng = self.rng
@@ -387,6 +508,14 @@ class Run:
     # --- comparison ---
 
     def compare(self) -> None:
+        for one in self.rig.forwarded():
+            (client,) = [client for client in self.clients if client.id == one.connection]
+            assert one.reason == TRANSACTION
+            assert client.model.asked is not None, "the plane has asked about what the model takes"
+            client.asked = one.token, one.frame
+        for client in self.clients:
+            if not client.model.dead:
+                assert (client.asked is None) == (client.model.asked is None), "the plane has not asked"
         for client in self.clients:
             try:
                 out = self.rig.engine.take_output(client.id)
@@ -399,8 +528,9 @@ class Run:
             self.compare_client(client, out)
         assert self.rig.counter("parked") == sum(c.model.waiting is not None for c in self.clients)
         for key, partition in self.model.partitions.items():
-            epoch, start, hw, stable, end, *_ = self.rig.partitions[key].snapshot()
-            assert (epoch, start, hw, stable, end) == (partition.epoch, partition.start, *[partition.end] * 3)
+            end = partition.end
+            expected = (partition.epoch, partition.start, end, partition.stable, end)
+            assert self.rig.partitions[key].snapshot()[:5] == expected
 
     def compare_client(self, client: Client, out: bytes) -> None:
         expected, client.model.answers = client.model.answers, []
@@ -437,6 +567,7 @@ class Run:
     def finish(self) -> None:
         """The logs hold exactly what the model holds."""
         for key, partition in sorted(self.model.partitions.items()):
+            self.compare_producers(key)
             stored = b"".join(b.data for s in partition.segments for b in s.batches)
             name, p = key
             on_disk = b""

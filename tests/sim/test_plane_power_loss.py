@@ -1,4 +1,5 @@
-"""Power cuts under the plane: what was acknowledged with sync_on_write is there afterwards (I1, I3, I16, I19).
+"""Power cuts under the plane: what was acknowledged with sync_on_write is there afterwards (I1, I3, I16, I19), and what
+is known of producers and transactions is what the records that are left tell (I5).
 
 PLANE_SEEDS=17 python -m pytest tests/sim/test_plane_power_loss.py
 """
@@ -13,10 +14,10 @@ import shutil
 import pytest
 
 from pyralog._speedups.faultfiles import FaultFiles
-from pyralog._speedups.producers import Producers
 from pyralog.records.batch import crc_ok, iterate_batches, iterate_records
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.recovery import open_partition
+from tests.sim.plane_model_log import SEQUENCES, Partition
 from tests.speedups.plane_kit import PRODUCE, Rig, batch, produce_request
 
 SEEDS = 60
@@ -70,7 +71,9 @@ class Run:
         self.epochs = [[0] * 3 for _ in self.partitions]
         self.opened = [None for _ in self.partitions]
         self.points = [0 for _ in self.partitions]
+        self.stable = [0 for _ in self.partitions]
         self.values = 0
+        self.transactional = self.rng.choice((False, True))
         self.rig: Rig | None = None
 
     def life(self) -> None:
@@ -85,6 +88,7 @@ class Run:
             )
         self.rig.permit()
         self.rig.turn()
+        assert [self.rig.handle("t", p).snapshot()[3] for p in self.partitions] == self.stable
         if rng.random() < 0.6:
             kind, suffix = rng.choice(FAULTS)
             after = rng.randrange(60)
@@ -93,6 +97,8 @@ class Run:
         client = self.rig.connect()
         for _ in range(rng.randrange(1, 80)):
             self.produce(client)
+            if self.transactional and rng.random() < 0.3:
+                self.end(rng.choice(self.partitions), rng.randrange(3))
             if self.rig.engine.failure and rng.random() < 0.5:
                 break
             if rng.random() < 0.1:
@@ -105,10 +111,15 @@ class Run:
         for _ in range(self.rng.choice((1, 1, 3))):
             chosen = self.rng.sample(list(self.partitions), self.rng.randint(1, len(self.partitions)))
             batches = {p: self.batch(p) for p in chosen}
-            message = produce_request({"t": {p: data for p, (data, *_) in batches.items()}}, self.rng.choice((1, -1)))
+            data = {"t": {p: data for p, (data, *_) in batches.items()}}
+            message = produce_request(data, self.rng.choice((1, -1)), transactional_id="x")
             frames += client.frame(PRODUCE, 9, message)
             sent.append(batches)
         client.raw(frames)
+        while asked := self.rig.forwarded():
+            for one in asked:
+                self.rig.engine.resubmit(one.token, one.frame)
+            self.rig.turn()
         for batches, answer in zip(sent, client.take(), strict=True):
             for result in answer.responses[0].partition_responses:
                 p = result.index
@@ -119,7 +130,7 @@ class Run:
                     if self.sync_on_write:
                         self.promised[p] = max(self.promised[p], result.base_offset + len(values))
                 elif id is not None:
-                    assert result.error_code in (56, 45), result
+                    assert result.error_code in (56, 45, 48), result
                 else:
                     assert result.error_code == 56
 
@@ -127,7 +138,7 @@ class Run:
         n = self.rng.choice((1, 2, 4))
         self.values += 1
         value = b"%d." % self.values + bytes(self.rng.choice((0, 50, 700)))
-        if self.rng.random() < 0.4:
+        if self.rng.random() < (0.2 if self.transactional else 0.4):
             return batch(n, value=value, timestamp=self.values), [value] * n, None
         id = self.rng.randrange(3)
         if self.rng.random() < 0.1:
@@ -135,8 +146,25 @@ class Run:
             self.sequences[p][id] = 0
         sequence = self.sequences[p][id]
         self.sequences[p][id] += n
-        data = batch(n, value=value, timestamp=self.values, producer_id=id, epoch=self.epochs[p][id], sequence=sequence)
-        return data, [value] * n, id
+        epoch = self.epochs[p][id]
+        if self.transactional:
+            self.rig.engine.verify_transaction(self.rig.handle("t", p), id, epoch, 0)
+        how = {"producer_id": id, "epoch": epoch, "sequence": sequence, "transactional": self.transactional}
+        return batch(n, value=value, timestamp=self.values, **how), [value] * n, id
+
+    def end(self, p: int, id: int) -> None:
+        """A marker; one that is acknowledged must survive like any record."""
+        epoch, commit = self.epochs[p][id] + self.rng.randrange(2), self.rng.random() < 0.5
+        handle = self.rig.handle("t", p)
+        result = self.rig.done("write_marker", handle, id, epoch, self.values, commit, self.values)[0]
+        if result < 0:
+            assert -result == 56
+            return
+        if epoch > self.epochs[p][id]:
+            self.epochs[p][id], self.sequences[p][id] = epoch, 0
+        self.written[p][result] = b"\0\0" + self.values.to_bytes(4, "big")
+        if self.sync_on_write:
+            self.promised[p] = max(self.promised[p], result + 1)
 
     def checkpoint(self) -> None:
         """The recovery point that the node writes down now and then: what is synced."""
@@ -176,8 +204,8 @@ class Run:
             self.points[p] = min(self.points[p], opened.log_end)
 
     def look_at(self, p: int, opened) -> None:
-        """Every record is where the plane said, whole, without a gap; the producers are those that the records tell."""
-        table = Producers()
+        """Every record is where the plane said, whole, without a gap; they tell of the producers and transactions."""
+        batches = []
         at = opened.log_start
         assert at == 0
         while at < opened.log_end:
@@ -190,23 +218,14 @@ class Run:
                     if record.offset < self.promised[p]:
                         assert expected in (None, record.value), f"another record at {record.offset}"
                     self.written[p][record.offset] = record.value  # refused with an error, and written all the same
-                if header.producer_id >= 0:
-                    note(table, header)
+                batches.append((header, bytes(raw)))
                 at = header.last_offset + 1
         assert at == opened.log_end
-        assert sorted(opened.producer_states()) == sorted(table.states())
-        for id, epoch, last, _ in table.states():
-            self.epochs[p][id], self.sequences[p][id] = epoch, last + 1
-
-
-def note(table: Producers, header) -> None:
-    table.append(
-        header.producer_id,
-        header.producer_epoch,
-        header.base_sequence,
-        header.base_sequence + header.last_offset_delta,
-        header.base_offset,
-        header.last_offset,
-        header.max_timestamp,
-        1,
-    )
+        model = Partition(0, self.segment_bytes)
+        model.replay(batches)
+        told = sorted((id, one.epoch, one.last, one.timestamp) for id, one in model.producers.items())
+        assert sorted(opened.producer_states()) == told
+        assert opened.aborted(0, 1 << 62) == model.aborted_in(0, 1 << 62)
+        self.stable[p] = model.stable
+        for id, epoch, last, _ in told:
+            self.epochs[p][id], self.sequences[p][id] = epoch, (last + 1) % SEQUENCES

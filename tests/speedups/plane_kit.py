@@ -336,11 +336,13 @@ class Rig:
         self.turn()
 
         def poll() -> tuple[int, bytes] | None:
+            found = None
             for event in self.events():
                 if event[0] == EventKind.DONE and event[6] == cookie:
-                    return event[4], event[3]
-                self.seen.append(event)
-            return None
+                    found = event[4], event[3]
+                else:
+                    self.seen.append(event)
+            return found
 
         return poll
 

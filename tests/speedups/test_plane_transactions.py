@@ -9,6 +9,7 @@ import pytest
 from crc32c import crc32c
 
 from pyralog._speedups.batch import marker, parse
+from pyralog._speedups.faultfiles import FaultFiles
 from pyralog._speedups.producers import Producers
 from pyralog.records.batch import iterate_batches, iterate_records
 from pyralog.storage.log_config import LogConfig
@@ -286,6 +287,13 @@ def test_a_newer_epoch_begins_a_transaction_of_its_own(node):
     assert node.stable == 0
 
 
+def test_batches_follow_the_first_of_a_newer_epoch_whose_transaction_was_open(node):
+    """The first was noted while the coordinator was asked; once it is there nothing overtakes it."""
+    assert node.error(transactional(n=2)) == OK
+    assert node.error(transactional(epoch=1, sequence=0)) == OK
+    assert node.error(transactional(epoch=1, sequence=1)) == OK
+
+
 def test_a_request_of_several_partitions_is_forwarded_once(rig):
     node = Node(rig, partitions=3)
     node.client.send(PRODUCE, 13, produce_request({"t": {p: transactional() for p in range(3)}}, -1, rig.ids, "x"))
@@ -561,13 +569,14 @@ def test_min_bytes_of_a_committed_poll_counts_what_was_there_before_a_restart(ri
     assert len(too_much.take()) == 1
 
 
+@pytest.mark.parametrize("settings", [SMALL, {**SMALL, "segment_bytes": 1 << 20}], ids=["segments", "one segment"])
 @pytest.mark.parametrize("harm", ["torn", "garbage", "gone after a crash"])
-def test_a_damaged_index_of_aborted_transactions_is_found_again(rig, harm):
-    node = Node(rig, **SMALL)
+def test_a_damaged_index_of_aborted_transactions_is_found_again(rig, harm, settings):
+    node = Node(rig, **settings)
     history(node, 5)
     before = node.aborted()
     files = sorted((rig.directory / "t-0").glob("*.txnindex"))
-    assert len(files) > 1
+    assert (len(files) == 1) == (settings is not SMALL)
     log = rig.remove()
     close_partition(log)
     del log
@@ -581,13 +590,27 @@ def test_a_damaged_index_of_aborted_transactions_is_found_again(rig, harm):
             path.unlink()
     report = RecoveryReport()
     clean = harm != "gone after a crash"
-    opened = open_partition(rig.directory / "t-0", config=LogConfig(**SMALL), clean=clean, now_ms=1, report=report)
+    opened = open_partition(rig.directory / "t-0", config=LogConfig(**settings), clean=clean, now_ms=1, report=report)
     assert opened.aborted(0, 1 << 40) == before
     if clean:
         assert [name for name in report.rebuilt if name.endswith(".txnindex")] == [path.name for path in files]
-    rig.partition("t", 0, opened=opened, **SMALL)
+    rig.partition("t", 0, opened=opened, **settings)
     again = {path.name: path.read_bytes() for path in sorted((rig.directory / "t-0").glob("*.txnindex"))}
     assert sum(map(len, again.values())) == 34 * len(before)
+
+
+def test_what_recovery_finds_aborted_is_on_disk_before_anybody_relies_on_it(tmp_path):
+    """A recovery builds the index of the last segment anew, for records that are synced too."""
+    files = FaultFiles(forgetful=True)
+    rig = Rig(tmp_path, files, inline_sync=True, sync_on_write=True)
+    history(Node(rig), 5)
+    _, data = rig.done("aborted", rig.handle(), 0, 1 << 40)
+    end = rig.end()
+    rig.close()
+    opened = open_partition(tmp_path / "t-0", config=LogConfig(), files=files, now_ms=1, recovery_point=end)
+    assert [path for path in files.unsynced() if path.endswith(".txnindex")] == []
+    assert opened.log_end == end
+    assert opened.aborted(0, 1 << 40) == sorted(struct.iter_unpack("4q", data), key=lambda one: one[1])
 
 
 def test_a_truncated_log_forgets_what_was_aborted_behind_its_end(rig):
@@ -599,6 +622,24 @@ def test_a_truncated_log_forgets_what_was_aborted_behind_its_end(rig):
         log.truncate(end)
         assert log.aborted(0, 1 << 40) == [one for one in before if one[2] < log.log_end]
     rig.partition("t", 0, opened=log, **SMALL)
+
+
+def test_a_transaction_whose_marker_has_been_deleted_does_not_stay_open(rig):
+    """The newest snapshot says that it is open, and the records between that and the log start are gone."""
+    node = Node(rig, **SMALL)
+    assert node.error(transactional(value=bytes(600))) == OK
+    assert node.end() == (0, 1)
+    node.client.produce(batch())
+    assert rig.done("roll", rig.handle())[0] == 0
+    (rig.directory / "t-0" / f"{3:020}.snapshot").unlink()  # not written where other batches waited at the roll
+    rig.done("move_log_start", rig.handle(), 3)
+    for path in (rig.directory / "t-0").glob("*.*"):
+        if int(path.stem) < 3 and path.suffix != ".snapshot":
+            path.unlink()
+    assert (rig.directory / "t-0" / f"{1:020}.snapshot").exists()
+    node.client.produce(batch())
+    reopened(node, clean=False, settings=SMALL)
+    assert node.stable == rig.end() == 4
 
 
 def test_segments_that_leave_take_their_index_along(rig):

@@ -155,14 +155,12 @@ cdef bint txn_known(const Engine* e, const Connection* c, const Partition* p, in
 
 cdef void txn_begun(const Engine* e, const Connection* c, Partition* p, const ProducerBatch* batch) noexcept nogil:
     cdef ProducerEntry* entry = producers_open(p.producers, batch.producer_id, batch.producer_epoch)
-    cdef Attempt* attempt
-    if entry == NULL or (entry.principal == c.principal + 1 and entry.permit_version == e.permit_version):
-        return
-    entry.principal = c.principal + 1
-    entry.permit_version = e.permit_version
-    attempt = find_attempt(p, batch.producer_id)
+    cdef Attempt* attempt = find_attempt(p, batch.producer_id)
     if attempt != NULL:
-        drop_attempt(p, attempt)
+        drop_attempt(p, attempt)    # there is a batch now that says what is next, of a newer epoch too
+    if entry != NULL:
+        entry.principal = c.principal + 1
+        entry.permit_version = e.permit_version
 
 
 cdef void verify(Engine* e, Command* command) noexcept nogil:
