@@ -9,51 +9,11 @@ import click
 
 from pyralog.cli.admin.ask import Ask, asks, fail
 from pyralog.cli.admin.tree import command, group
+from pyralog.cli.admin.unit import unit
 
 PACKAGE = "pyralog"
 FOLDER = "dashboards"
 SHELLS = ("bash", "zsh", "fish")
-UNIT = """[Unit]
-Description=Pyralog Distributed Log Service
-After=network.target
-
-[Service]
-{type}
-User=pyralog
-Group=pyralog
-ExecStart={command} --config {config}
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=on-failure
-RestartSec=5
-LimitNOFILE=1048576
-LimitNPROC=32768
-NoNewPrivileges=true
-ProtectSystem=strict
-ProtectHome=true
-PrivateTmp=true
-PrivateDevices=true
-ProtectKernelTunables=true
-ProtectKernelModules=true
-ProtectControlGroups=true
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-SystemCallFilter=@system-service
-CapabilityBoundingSet=
-UMask=0077
-{folders}ReadWritePaths={data} {logs}
-
-[Install]
-WantedBy=multi-user.target
-"""
-SIMPLE = "Type=simple"
-# Ready after recovery, which asks for more time than TimeoutStartSec as long as it gets on; ended and restarted when
-# the control loop or the data plane hangs for WatchdogSec.
-NOTIFY = """Type=notify
-NotifyAccess=main
-TimeoutStartSec=90
-TimeoutStopSec=90
-WatchdogSec=60"""
-# Folders that systemd makes, for User= and not readable by others, when they lie where it has a name for them.
-MADE = (("StateDirectory", "/var/lib/"), ("LogsDirectory", "/var/log/"))
 
 
 @group("generate")
@@ -100,14 +60,7 @@ def prometheus(_: Ask) -> None:
 @asks
 def systemd(_: Ask, executable: str, config: str, data: str, logs: str, notify: bool) -> None:
     """A unit for /etc/systemd/system/pyralog.service."""
-    folders = "".join(
-        f"{name}={folder.removeprefix(parent)}\n{name}Mode=0750\n"
-        for (name, parent), folder in zip(MADE, (data, logs), strict=True)
-        if folder.startswith(parent)
-    )
-    kind = NOTIFY if notify else SIMPLE
-    unit = UNIT.format(type=kind, command=executable, config=config, folders=folders, data=data, logs=logs)
-    click.echo(unit, nl=False)
+    click.echo(unit(executable, config, data, logs, notify=notify), nl=False)
 
 
 @command("man")
