@@ -19,6 +19,7 @@
  *   --rate R       produce: open loop, R requests/s over all connections, latency from the intended send time
  *   --total BYTES  produce: end when this much is acked
  *   --warm S       seconds not counted, default 0.5
+ *   --slice S      print the latencies of every S seconds, [[ns, count], ...], as soon as they are over
  *   --minbytes 1 --maxwait 500
  *
  * txn: AddPartitionsToTxn, Produce, EndTxn; a request is a transaction. CONCURRENT_TRANSACTIONS is asked again a
@@ -83,6 +84,13 @@ static void hist_add(uint64_t v)
     hist[(e << SUB) + (e ? (v >> (e - 1)) & ((1 << SUB) - 1) : v)]++;
 }
 
+static uint64_t hist_value(int i)
+{
+    int e = i >> SUB;
+    uint64_t m = i & ((1 << SUB) - 1);
+    return e ? (m | (1 << SUB)) << (e - 1) : m;
+}
+
 static double hist_quantile(double q)
 {
     uint64_t seen = 0, want = (uint64_t)(q * hist_n);
@@ -90,13 +98,26 @@ static double hist_quantile(double q)
         want = hist_n - 1;
     for (int i = 0; i < (64 << SUB); i++) {
         seen += hist[i];
-        if (seen > want) {
-            int e = i >> SUB;
-            uint64_t m = i & ((1 << SUB) - 1);
-            return e ? (double)((m | (1 << SUB)) << (e - 1)) : (double)m;
-        }
+        if (seen > want)
+            return hist_value(i);
     }
     return 0;
+}
+
+/* What was measured since the last time, as [[ns, count], ...]; then empty. */
+static void hist_flush(void)
+{
+    const char *between = "";
+    printf("[");
+    for (int i = 0; i < (64 << SUB); i++) {
+        if (hist[i])
+            printf("%s[%llu,%llu]", between, (unsigned long long)hist_value(i), (unsigned long long)hist[i]);
+        between = hist[i] ? "," : between;
+    }
+    printf("]\n");
+    fflush(stdout);
+    memset(hist, 0, sizeof hist);
+    hist_n = hist_max = hist_sum = 0;
 }
 
 /* ---- CRC-32C ---- */
@@ -191,7 +212,7 @@ static int varint_len(const u8 *p)
 static int port = 9092, conns = 1, inflight = 1, parts = 1, base = 0, rotate, replica = -1, members, acks = 1, spin, cpu = -1;
 static int broker_pid, minbytes = 1, maxwait = 500;
 static long batch = 1, rec = 100, maxbytes = 1 << 20;
-static double secs = 5, warm = 0.5, rate, total;
+static double secs = 5, warm = 0.5, rate, total, slice;
 static const char *topic = "bench";
 
 /* ---- requests ---- */
@@ -889,6 +910,7 @@ static int options(int ac, char **av)
         {"spin", &spin, 0, 0},     {"cpu", &cpu, 0, 0},         {"pid", &broker_pid, 0, 0},    {"minbytes", &minbytes, 0, 0},
         {"maxwait", &maxwait, 0, 0}, {"batch", 0, &batch, 0},   {"rec", 0, &rec, 0},           {"maxbytes", 0, &maxbytes, 0},
         {"secs", 0, 0, &secs},     {"warm", 0, 0, &warm},       {"rate", 0, 0, &rate},         {"total", 0, 0, &total},
+        {"slice", 0, 0, &slice},
     };
     for (int i = 2; i + 1 < ac; i += 2) {
         const char *name = av[i], *value = av[i + 1];
@@ -1052,6 +1074,7 @@ int main(int ac, char **av)
 
     uint64_t t0 = ns();
     double cpu0 = 0, my_cpu0 = 0;
+    uint64_t slice_end = 0;
     t_meas = t0 + warm * 1e9;
     t_end = t_meas + secs * 1e9;
     for (int i = 0; i < conns; i++) {
@@ -1072,6 +1095,11 @@ int main(int ac, char **av)
             t_meas = now;
             cpu0 = broker_cpu();
             my_cpu0 = my_cpu();
+            slice_end = now + slice * 1e9;
+        }
+        if (measuring && slice > 0 && now >= slice_end) {
+            hist_flush();
+            slice_end += slice * 1e9;
         }
         if (rate > 0)
             send_due(t0, now);

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,6 +60,22 @@ def run_with_errors(broker: Broker, mode: str, **flags: object) -> Figures:
     figures.setdefault("err", 0)
     figures["said"] = done.stderr.strip()
     return figures
+
+
+def slices(broker: Broker, mode: str, **flags: object) -> Iterator[Counter[int]]:
+    """One run with `slice=seconds`: how often each latency (ns) was seen, told as soon as a slice is over."""
+    command = _command(broker, mode, flags)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("["):
+                    yield Counter(dict(json.loads(line)))
+        finally:
+            process.kill()
+        if process.wait() and (said := process.stderr.read()):
+            raise LoadFailed(f"{command}: {said.strip()}")
 
 
 class Background:

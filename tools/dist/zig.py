@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import shlex
-import sys
 from pathlib import Path
 
 GLIBC = "2.28"
@@ -20,13 +20,22 @@ def compilers(folder: Path) -> dict[str, str]:
     # Without -O Zig would trap undefined behaviour; no build here asks for that.
     # __DATE__, which Python's banner has, is an error to Zig by default.
     target = f"-target {MACHINE}-linux-gnu.{GLIBC} -fno-sanitize=undefined -Wno-date-time"
+    zig = executable()
     made = {}
     for name, tool, options in (("CC", "cc", target), ("CXX", "c++", target), ("AR", "ar", "")):
         path = folder / tool
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ziglang {tool} {options} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(str(zig))} {tool} {options} "$@"\n')
         path.chmod(0o755)
         made[name] = str(path)
     return made
+
+
+def executable() -> Path:
+    """Zig itself: `python -m ziglang` takes twice as long to start, and configuring Python starts it 2,000 times."""
+    found = importlib.util.find_spec("ziglang")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("ziglang is not installed (make dist, or: pip install ziglang)")
+    return Path(found.submodule_search_locations[0]) / "zig"
 
 
 def extension_environment(folder: Path) -> dict[str, str]:
