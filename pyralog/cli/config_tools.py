@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from pyralog.cli.whole_help import WholeHelpGroup
+
 if TYPE_CHECKING:
     from pyralog.config.problems import ConfigError
 
@@ -16,7 +18,9 @@ EXIT_FAILED = 1
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group("config", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "config", cls=WholeHelpGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 def config() -> None:
     """Configuration files: explain keys, check a file, convert one of Kafka's, write the schema for editors."""
 

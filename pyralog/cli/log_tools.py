@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyralog.cli.whole_help import WholeHelpGroup
+
 if TYPE_CHECKING:
     from pyralog.storage.reader import BatchPosition
 
@@ -17,7 +19,9 @@ EXIT_FAILED, EXIT_PARTLY = 1, 4
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.group("log", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "log", cls=WholeHelpGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 def log() -> None:
     """Offline tools: look at, check and repair the logs of a node that does not run."""
 

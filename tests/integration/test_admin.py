@@ -154,6 +154,24 @@ def test_configuration_at_run_time(ask: Admin) -> None:
     ask("cluster", "config", "unset", "log.retention.ms")
     assert "log.retention.ms" not in {r["name"] for r in ask.rows("cluster", "config", "get")}
     assert ask("cluster", "config", "set", "log.retention.ms=abc", code=1).stderr.startswith("pyralog-admin: ")
+    # Whoever asks for a key by its name wants to know what is in force, wherever it was set.
+    (named,) = ask.rows("cluster", "config", "get", "log.segment.bytes")
+    assert int(named["value"]) > 0
+    assert len(ask.rows("cluster", "config", "get", "--all")) > 100
+    assert "there is no node 9" in ask("cluster", "config", "get", "--node", "9", code=1).stderr
+    assert "no configuration nonsense" in ask("cluster", "config", "get", "nonsense", code=1).stderr
+
+
+def test_nothing_is_said_in_words(ask: Admin, topic: str) -> None:
+    for words, text in (
+        (("group", "list", "--state", "Dead"), "There are no groups."),
+        (("txn", "list", "--state", "Ongoing"), "There are no transactional ids."),
+        (("txn", "producers", topic), "The partitions remember no producers."),
+        (("partition", "status", topic, "--not-ok"), "2 partitions, each with its leader and replicas."),
+    ):
+        told = ask(*words)
+        assert (told.stdout, told.stderr) == ("", f"{text}\n"), words
+        assert ask.rows(*words) == []
 
 
 def test_partitions_and_elections(ask: Admin, topic: str) -> None:
@@ -161,6 +179,8 @@ def test_partitions_and_elections(ask: Admin, topic: str) -> None:
     (row,) = ask.rows("partition", "elect", f"{topic}:0")
     assert (row["result"], row["error"]) == ("not needed", "")
     assert "UNKNOWN_TOPIC" in ask("partition", "elect", "nowhere:0", code=1).stdout
+    unneeded = ask("partition", "elect", "--topic", topic)
+    assert (unneeded.stdout, unneeded.stderr) == ("", "2 partitions are led by their preferred replica already.\n")
 
 
 def commit(address: str, group: str, topic: str) -> None:
@@ -243,7 +263,11 @@ def test_doctor_and_bundle(ask: Admin, tmp_path: Path) -> None:
     checks = {row["check"]: row for row in json.loads(done.stdout)}
     assert checks["cluster"]["status"] == "ok"
     assert {"vm.swappiness", "limit nofile", "transparent_hugepage/enabled"} <= set(checks)
-    assert admin("check", "host").returncode in (0, 4)
+    host = admin("check", "host")
+    assert host.returncode in (0, 4)
+    # Commands stand on lines of their own, to be copied; the table has what was found.
+    advice = host.stdout.partition("\nWhat to do:\n")[2].splitlines()
+    assert len(advice) == sum(line.split("  ")[0] in checks and " warn " in line for line in host.stdout.splitlines())
     (tmp_path / "config.yaml").write_text("node: {node_id: 1}\ntls: {key_password: hunter2}\n")
     (tmp_path / "pyralog.log").write_text("sasl.jaas.config=x password='hunter2'\n")
     target = tmp_path / "b.zip"

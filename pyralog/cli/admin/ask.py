@@ -103,6 +103,8 @@ class Ask(NamedTuple):
             fail(f"{self.cluster} does not offer this: {said(error)}")
         except (errors.KafkaConnectionError, errors.NodeNotReadyError) as error:
             self.unreachable(said(error))
+        except errors.UnknownBrokerIdError as error:
+            fail(f"there is no node {', '.join(map(str, error.args))}")
         except errors.KafkaError as error:
             fail(said(error))
 
@@ -124,10 +126,14 @@ class Ask(NamedTuple):
 
     # --- what is printed ---
 
-    def show(self, rows: Rows, *, wide: tuple[str, ...] = ()) -> None:
-        """Rows as a table or one document; the columns of `wide` are left out of a plain table."""
+    def show(self, rows: Rows, *, wide: tuple[str, ...] = (), empty: str = "There are none.") -> None:
+        """Rows as a table or one document; a plain table leaves out the columns of `wide`, and is `empty` in words."""
         if self.form in ("json", "yaml"):
             self.document(rows)
+            return
+        if not rows:
+            if empty:
+                note(empty)
             return
         from pyralog.cli.admin.output import table
 

@@ -77,7 +77,8 @@ def backup_list(ask: Ask, target: Path) -> None:
                 "incremental": each.incremental,
             }
             for each in store.manifests(target)
-        ]
+        ],
+        empty=f"There are no backups in {target}.",
     )
 
 
@@ -94,7 +95,7 @@ def backup_verify(ask: Ask, target: Path, name: str | None) -> None:
             wrong = list(store.check(folder, progress.add))
     except store.BackupError as error:
         fail(str(error))
-    ask.show([{"file": path, "problem": problem} for path, problem in wrong])
+    ask.show([{"file": path, "problem": problem} for path, problem in wrong], empty="")
     note(f"{manifest.id}: {len(manifest.files)} files, {len(wrong) or 'none'} damaged.")
     sys.exit(EXIT_FAILED if wrong else 0)
 

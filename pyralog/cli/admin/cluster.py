@@ -101,13 +101,20 @@ def config() -> None:
 @click.option("--all", "everything", is_flag=True, help="Defaults as well.")
 @asks
 def config_get(ask: Ask, names: tuple[str, ...], node: int | None, everything: bool) -> None:
-    """Values and where they come from."""
+    """Values and where they come from.
+
+    Without --node: what is set at run time for all nodes; what is named, or everything with --all, is as the first
+    node has it where it is not set for all.
+    """
     with ask.connected() as client:
         found = describe(client, "broker", "" if node is None else str(node))
+        if node is None and (everything or set(names) - set(found)):
+            found = describe(client, "broker", str(node_ids(client)[0])) | found
     rows = config_rows(found, names, everything=everything or bool(names))
     if missing := sorted(set(names) - {row["name"] for row in rows}):
         fail(f"there is no configuration {', '.join(missing)}")
-    ask.show(rows, wide=("type", "documentation", "synonyms"))
+    where = "all nodes at run time" if node is None else f"node {node}"
+    ask.show(rows, wide=("type", "documentation", "synonyms"), empty=f"Nothing is set for {where}; --all shows it all.")
 
 
 @command("set")
@@ -150,7 +157,7 @@ def config_diff(ask: Ask) -> None:
             rows.append(
                 {"name": name, "value": shown, "differs": len(set(values.values())) > 1, "source": sorted(sources)}
             )
-    ask.show(rows)
+    ask.show(rows, empty="The nodes do not differ, and everything is at its default.")
 
 
 @command("features")

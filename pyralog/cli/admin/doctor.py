@@ -49,9 +49,13 @@ def doctor(ask: Ask, no_host: bool) -> None:
 
 
 def _end(ask: Ask, findings: list[Finding]) -> None:
-    ask.show([each._asdict() for each in findings])
-    wrong = sum(each.status == "warn" for each in findings)
-    note(f"{len(findings)} checks, {wrong or 'none'} with a warning.")
+    ask.show([each._asdict() for each in findings], wide=("advice",))
+    wrong = [each for each in findings if each.status == "warn"]
+    if ask.form == "table" and wrong:
+        click.echo("\nWhat to do:")
+        for each in wrong:
+            click.echo(f"  {each.check}: {each.advice}")
+    note(f"{len(findings)} checks, {len(wrong) or 'none'} with a warning.")
     sys.exit(EXIT_PARTLY if wrong else 0)
 
 
@@ -88,9 +92,7 @@ def _metrics(ask: Ask) -> list[Finding]:
         status, body = 0, b""
     text = body.decode(errors="replace")
     name, wanted = "write latency p99", f"<= {WRITE_P99_S * 1000:.0f} ms"
-    found = re.search(
-        r'^pyralog_write_latency_quantile_seconds\{[^}]*quantile="0\.99"[^}]*\} (\S+)', text, re.MULTILINE
-    )
+    found = P99.search(text)
     if status != OK or found is None or found[1] == "NaN":
         return [Finding(name, "unknown", "no figures: no writes lately, or no Pyralog node", wanted, "")]
     p99 = float(found[1])

@@ -40,7 +40,8 @@ def group_list(ask: Ask, states: tuple[str, ...]) -> None:
                 "protocol": each.get("protocol_type", ""),
             }
             for each in sorted(found, key=lambda each: str(each["group_id"]))
-        ]
+        ],
+        empty="There are no groups.",
     )
 
 
@@ -77,7 +78,11 @@ def group_describe(ask: Ask, names: tuple[str, ...], members: bool) -> None:
             if state in DEAD and not offsets:
                 fail(f"there is no group {name}")
             rows += _members(name, told[name]) if members else _lags(client, name, state, told[name], offsets)
-    ask.show(rows, wide=("member",) if not members else ())
+    ask.show(
+        rows,
+        wide=("member",) if not members else (),
+        empty="There are no members." if members else "There are no committed offsets and no members.",
+    )
     if not members:
         note(f"Total lag: {sum(row['lag'] or 0 for row in rows)}")
 

@@ -14,6 +14,7 @@ main = Tree(
     "the cluster when --cluster does not. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 unreachable, 4 done in part "
     "or unhealthy.",
     version=VERSION,
+    later=("rebalance", "user", "acl", "quota", "token", "schema"),
     lazy={
         "cluster": ("pyralog.cli.admin.cluster:cluster", "Status, health, configuration, features, quorum, versions."),
         "health": ("pyralog.cli.admin.health:health", "Ask a node for its health over HTTP."),

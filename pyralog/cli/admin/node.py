@@ -50,7 +50,11 @@ def node_describe(ask: Ask, node_id: int, everything: bool) -> None:
         if node_id not in node_ids(client):
             fail(f"there is no node {node_id}")
         rows = config_rows(describe(client, "broker", str(node_id)), everything=everything)
-    ask.show(rows, wide=("type", "documentation", "synonyms"))
+    ask.show(
+        rows,
+        wide=("type", "documentation", "synonyms"),
+        empty="Everything is at its default; --all shows it.",
+    )
 
 
 @command("logdirs")

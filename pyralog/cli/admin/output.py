@@ -56,41 +56,24 @@ def heading(name: str) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether colours and boxes make sense."""
+    """Whether colours make sense."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Aligned columns; numbers to the right."""
-    if not rows:
-        return
+    """Aligned columns, numbers to the right; never folded, so that names and commands can be copied."""
     names = list(rows[0])
     lines = [[cell(name, row.get(name)) for name in names] for row in rows]
     right = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
-    if on_terminal():
-        _rich_table([heading(name) for name in names], lines, right)
-        return
     plain = [[heading(name) for name in names], *lines]
     widths = [max(len(line[i]) for line in plain) for i in range(len(names))]
-    for line in plain:
+    for number, line in enumerate(plain):
         cells = [
             text.rjust(width) if to_right else text.ljust(width)
             for text, width, to_right in zip(line, widths, right, strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
-
-
-def _rich_table(names: list[str], lines: list[list[str]], right: list[bool]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name, to_right in zip(names, right, strict=True):
-        drawn.add_column(name, justify="right" if to_right else "left", overflow="fold")
-    for line in lines:
-        drawn.add_row(*(Text(text) for text in line))
-    Console().print(drawn)
+        text = "  ".join(cells).rstrip()
+        click.echo(click.style(text, bold=True) if number == 0 and on_terminal() else text)
 
 
 def pairs(values: Mapping[str, Any]) -> None:

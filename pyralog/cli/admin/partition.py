@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks
+from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks, note
 from pyralog.cli.admin.metadata import parse_partition, partition_row, topics_of
-from pyralog.cli.admin.telling import error_of
+from pyralog.cli.admin.telling import count, error_of
 from pyralog.cli.admin.tree import command, group
 
 PREFERRED, UNCLEAN = 0, 1
@@ -28,8 +28,9 @@ def partition_status(ask: Ask, topics: tuple[str, ...], not_ok: bool) -> None:
     """The state of every partition; exit code 4 when one lacks its leader or a replica."""
     with ask.connected() as client:
         rows = [partition_row(each["name"], p) for each in topics_of(client, topics) for p in each["partitions"]]
-    ask.show([row for row in rows if not not_ok or row["state"] != "ok"])
-    sys.exit(EXIT_PARTLY if any(row["state"] != "ok" for row in rows) else 0)
+    wrong = [row for row in rows if row["state"] != "ok"]
+    ask.show(wrong if not_ok else rows, empty=f"{count(len(rows), 'partition')}, each with its leader and replicas.")
+    sys.exit(EXIT_PARTLY if wrong else 0)
 
 
 @command("elect")
@@ -61,7 +62,12 @@ def partition_elect(ask: Ask, partitions: tuple[str, ...], topics: tuple[str, ..
                     "error": "" if error == NOT_NEEDED else error,
                 }
             )
-    ask.outcomes(rows)
+    if ask.form == "table" and not partitions:
+        needed = [row for row in rows if row["result"] != "not needed"]
+        note(f"{count(len(rows) - len(needed), 'partition')} are led by their preferred replica already.")
+        rows = needed
+    if rows:
+        ask.outcomes(rows)
 
 
 partition.add_command(partition_status)

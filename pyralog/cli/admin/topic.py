@@ -43,6 +43,7 @@ def topic_list(ask: Ask, internal: bool) -> None:
             for each in found
         ],
         wide=("internal", "id"),
+        empty="There are no topics.",
     )
 
 
@@ -106,7 +107,11 @@ def topic_describe(ask: Ask, names: tuple[str, ...], configs: bool, everything: 
             for p in each["partitions"]:
                 start, end = ends.get((each["name"], p["partition_index"]), (-1, -1))
                 rows.append({**partition_row(each["name"], p), "start": start, "end": end})
-    ask.show(rows, wide=("type", "documentation", "synonyms") if configs else ("offline",))
+    ask.show(
+        rows,
+        wide=("type", "documentation", "synonyms") if configs else ("offline",),
+        empty="Everything is at its default; --all shows it.",
+    )
 
 
 @command("delete")

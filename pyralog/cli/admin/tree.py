@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from pyralog.cli.whole_help import WholeHelpGroup
+
 FORMATS = ("table", "json", "yaml", "wide")
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 META = "pyralog.admin."
@@ -46,7 +48,7 @@ class AdminCommand(click.Command):
         super().__init__(*arguments, **options)
 
 
-class AdminGroup(click.Group):
+class AdminGroup(WholeHelpGroup):
     """A group that also takes the options of the levels above."""
 
     command_class = AdminCommand
@@ -77,9 +79,12 @@ def command(name: str) -> Callable[[Callable[..., Any]], AdminCommand]:
 class Tree(AdminGroup):
     """The root: commands by module and attribute, with their help, so that --help imports none of them."""
 
-    def __init__(self, *, lazy: Mapping[str, tuple[str, str]], version: str, **options: Any) -> None:
+    def __init__(
+        self, *, lazy: Mapping[str, tuple[str, str]], version: str, later: tuple[str, ...] = (), **options: Any
+    ) -> None:
         super().__init__(shown=True, **options)
         self._lazy = dict(lazy)
+        self._later = later
         self.params.append(_version_option(version))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -97,7 +102,9 @@ class Tree(AdminGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A name that nobody knows is answered with the nearest one."""
+        """A name that nobody knows is answered with the nearest one; one of a later release is said to be that."""
+        if args and args[0] in self._later:
+            raise click.UsageError(f"{args[0]!r} comes with a later release; this one has a single node and no logins.")
         if args and args[0] not in self._lazy and not args[0].startswith("-"):
             from difflib import get_close_matches
 

@@ -37,7 +37,7 @@ def txn_list(ask: Ask, states: tuple[str, ...], longer_than_ms: int | None) -> N
         for node, listed in found.items()
         for each in listed
     ]
-    ask.show(sorted(rows, key=lambda row: str(row["transactional_id"])))
+    ask.show(sorted(rows, key=lambda row: str(row["transactional_id"])), empty="There are no transactional ids.")
 
 
 @command("describe")
@@ -96,7 +96,8 @@ def txn_producers(ask: Ask, places: tuple[str, ...]) -> None:
             }
             for tp, found in sorted(answer.items())
             for each in found.active_producers
-        ]
+        ],
+        empty="The partitions remember no producers.",
     )
 
 
@@ -165,9 +166,7 @@ def txn_find_hanging(ask: Ask, max_transaction_timeout_ms: int, topics: tuple[st
         for each in told.active_producers
         if each.current_transaction_start_offset not in (None, -1) and each.last_timestamp < oldest
     ]
-    ask.show(rows)
-    if not rows:
-        note("No transaction hangs.")
+    ask.show(rows, empty="No transaction hangs.")
     sys.exit(EXIT_PARTLY if rows else 0)
 
 

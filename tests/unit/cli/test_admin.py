@@ -69,6 +69,15 @@ def test_wrong_usage_is_exit_code_2() -> None:
     for words in (("topik",), ("topic", "create"), ("group", "seek", "g"), ("--format", "xml", "topic", "list")):
         assert run(*words).exit_code == 2, words
     assert "Did you mean 'topic'?" in run("topik").output
+    later = run("rebalance", "--cluster", "localhost:9092")  # as the guide has it
+    assert (later.exit_code, "'rebalance' comes with a later release" in later.output) == (2, True)
+
+
+def test_help_of_a_group_cuts_no_sentence() -> None:
+    for words in ("cluster", "node", "topic", "partition", "group", "txn", "backup", "perf", "check", "generate"):
+        cut = [line for line in run(words, "--help").output.splitlines()[1:] if line.endswith("...")]
+        assert cut == []
+    assert "replicas, offsets." in " ".join(run("topic", "--help").output.split())
 
 
 def test_an_unreachable_cluster_is_told_at_once() -> None:
@@ -117,8 +126,16 @@ def test_cells_are_read_by_people() -> None:
 def test_tables_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     table([{"name": "a", "size_bytes": 1}, {"name": "long", "size_bytes": 4096}])
     assert capsys.readouterr().out == "NAME     SIZE\na         1 B\nlong  4.0 KiB\n"
-    table([])
-    assert capsys.readouterr().out == ""
+
+
+def test_a_wide_table_is_not_folded_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    table([{"topic": "orders.of.every.customer.ever", "partition": 1}])
+    assert capsys.readouterr().out.splitlines()[1] == "orders.of.every.customer.ever          1"
 
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
