@@ -17,7 +17,9 @@ from tests.checker.history import (
     Own,
     Poll,
     Producers,
+    Put,
     Returned,
+    Scan,
     Send,
     Txn,
     Violation,
@@ -262,6 +264,96 @@ def test_compaction_invents_nothing() -> None:
     other = [Keyed(2, "k", "9"), *WRITTEN[3:]]
     found = check_compaction(P, WRITTEN, other, cleaned_to=4, keep_tombstones_from_ms=0)
     assert [violation.rule for violation in found] == ["I18"]
+
+
+def put(key: str, id: str, offset: int, *, dead: bool = False, kind: str = "ok", txn: str = "") -> list[Event]:
+    process = f"p{txn}"
+    return [
+        Put(process, "invoke", P, key, id, dead, -1, txn),
+        Put(process, kind, P, key, id, dead, offset if kind == "ok" else -1, txn),
+    ]
+
+
+def scan(*records: tuple[int, str, str], start: int = 0, end: int = 9, process: str = "s") -> list[Event]:
+    """Tombstones have an id in capitals."""
+    read = [(offset, key, id, id.isupper()) for offset, key, id in records]
+    return [Scan(process, "invoke", P, start), Scan(process, "ok", P, start, end, read)]
+
+
+KEPT: list[Event] = [
+    *put("k", "a", 0),
+    *put("l", "b", 1),
+    *put("k", "c", 2),
+    *put("l", "D", 3, dead=True),
+    *scan((2, "k", "c"), (3, "l", "D"), end=4),
+    *put("m", "e", 4),
+]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        scan((2, "k", "c"), (4, "m", "e"), end=5),
+        scan((0, "k", "a"), (1, "l", "b"), (2, "k", "c"), (3, "l", "D"), (4, "m", "e"), end=5),
+        [*put("k", "F", 5, dead=True, kind="info"), *scan((4, "m", "e"), end=6)],
+        [*scan((4, "m", "e"), end=6), *put("k", "F", 5, dead=True)],
+        [Txn("pt", "invoke", "t"), *put("k", "f", 5, txn="t"), *scan((2, "k", "c"), (4, "m", "e"), end=5)],
+        [*put("k", "f", 5), *scan((2, "k", "c"), (4, "m", "e"), end=5)],
+        scan((4, "m", "e"), start=4, end=5),
+        scan(start=5, end=5),
+    ],
+    ids=["cleaned", "not yet", "perhaps deleted", "deleted meanwhile", "open", "behind the end", "from there", "empty"],
+)
+def test_what_a_compacted_log_may_show(more: list[Event]) -> None:
+    assert rules([*KEPT, *more], complete=False) == set()
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        (scan((4, "m", "e"), end=5), "I18"),
+        (scan((0, "k", "a"), (4, "m", "e"), end=5), "I18"),
+        (scan((1, "l", "b"), (2, "k", "c"), (4, "m", "e"), end=5), "I18"),
+        (scan(start=4, end=5), "I18"),
+        (scan((2, "k", "c"), (4, "m", "e"), end=4), "I7"),
+        (scan((4, "m", "e"), (2, "k", "c"), end=5), "I7"),
+        (scan((2, "k", "c"), (3, "m", "e"), end=5), "I3"),
+        (scan((2, "k", "c"), (4, "n", "e"), end=5), "I3"),
+        (scan((2, "k", "c"), (4, "m", "e"), (5, "n", "x"), end=6), "I3"),
+        ([*put("n", "f", 4), *scan((2, "k", "c"), (4, "m", "e"), end=5)], "I3"),
+        (scan((2, "k", "c"), (4, "m", "e"), (5, "m", "e"), end=6), "I4"),
+        ([*put("n", "f", 5, kind="fail"), *scan((2, "k", "c"), (4, "m", "e"), (5, "n", "f"), end=6)], "I5"),
+        ([*put("n", "f", 5, txn="t"), Txn("pt", "fail", "t"), *scan((2, "k", "c"), (5, "n", "f"), end=6)], "I5"),
+        ([*put("n", "f", 1), *scan((1, "n", "f"), (2, "k", "c"), (4, "m", "e"), end=5)], "I8"),
+        (scan((2, "k", "c"), end=4), "I2"),
+    ],
+    ids=[
+        "a last value is gone",
+        "an older value is back",
+        "a deleted value is back",
+        "gone for who goes on",
+        "behind the end",
+        "out of order",
+        "moved",
+        "another key",
+        "of nobody",
+        "an offset twice",
+        "a write twice",
+        "refused",
+        "aborted",
+        "not in order of sending",
+        "an end too early",
+    ],
+)
+def test_what_a_compacted_log_may_not_show(more: list[Event], rule: str) -> None:
+    assert rule in rules([*KEPT, *more])
+
+
+def test_a_young_tombstone_has_to_be_there() -> None:
+    history = [*KEPT, *scan((2, "k", "c"), (4, "m", "e"), end=5)]
+    assert rules(history) == set()
+    assert rules(history, tombstones_stay=True) == {"I18"}
+    assert rules([decode(encode(event)) for event in history], tombstones_stay=True) == {"I18"}
 
 
 def test_retries_without_idempotence_may_repeat() -> None:

@@ -35,6 +35,31 @@ class Poll(NamedTuple):
     committed: bool = True
 
 
+class Put(NamedTuple):
+    """One step of a keyed write to a compacted topic; `dead` = a tombstone. `id`, unique, travels in a header."""
+
+    process: str
+    kind: str
+    partition: Partition
+    key: str
+    id: str
+    dead: bool = False
+    offset: int = -1
+    txn: str = ""
+
+
+class Scan(NamedTuple):
+    """One step of reading committed records from `start` to `end`, which was the end of what is stable: (offset, key,
+    id, dead) of each. At invoke there are none."""
+
+    process: str
+    kind: str
+    partition: Partition
+    start: int
+    end: int = -1
+    records: Sequence[tuple[int, str, str, bool]] = ()
+
+
 class Assign(NamedTuple):
     """A reader chose its positions: its next poll may start anywhere."""
 
@@ -109,9 +134,10 @@ class Healed(NamedTuple):
     time_ms: int
 
 
-Event = Send | Poll | Assign | Txn | Own | Returned | Commit | Committed | Producers | Lag | Healed
+Event = Send | Poll | Put | Scan | Assign | Txn | Own | Returned | Commit | Committed | Producers | Lag | Healed
 _KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Send, Poll, Assign, Txn, Own, Returned, Commit, Committed, Producers, Lag, Healed)
+    kind.__name__: kind
+    for kind in (Send, Poll, Put, Scan, Assign, Txn, Own, Returned, Commit, Committed, Producers, Lag, Healed)
 }
 
 
@@ -137,6 +163,8 @@ def decode(line: str) -> Event:
     event: Event = _KINDS[name](*fields)
     if isinstance(event, Poll):
         return event._replace(records=[(offset, value) for offset, value in event.records])
+    if isinstance(event, Scan):
+        return event._replace(records=[(offset, key, id, dead) for offset, key, id, dead in event.records])
     if isinstance(event, Producers):
         return event._replace(states=[(id, epoch, sequence) for id, epoch, sequence in event.states])
     return event

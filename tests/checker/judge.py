@@ -12,7 +12,8 @@ I9  no two transactions come before each other
 I10 an unknown send is there at most once
 I11 the worst real-time lag is back under 1 s within 30 s of healing
 I16 no gaps (where `dense` says that the log has none: no transactions, no compaction)
-I18 compaction keeps the last value of each key (compaction.check_compaction)
+I18 compaction keeps the last value of each key (compaction.check_compaction), and clients see nothing else: no value
+    older than an acknowledged later one, none behind its tombstone (compacted.check_compacted)
 I19 producer states after a restart equal those before
 I20 one owner per partition and generation; old generations cannot commit; committed offsets stay
 I21 a static member keeps its assignment inside the session timeout
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from tests.checker.compacted import check_compacted
 from tests.checker.groups import check_groups
 from tests.checker.history import Event, Healed, Lag, Producers, Violation
 from tests.checker.records import check_records
@@ -42,9 +44,11 @@ def check(
     isolated: bool = False,
     forward: bool = False,
     by_member: bool = False,
+    tombstones_stay: bool = False,
 ) -> list[Violation]:
     """All violations of all rules; the options are those of the modules beside this one."""
     return [
+        *check_compacted(history, complete=complete, tombstones_stay=tombstones_stay),
         *check_records(history, complete=complete, dense=dense, repeated=repeated, reordered=reordered),
         *check_transactions(history, isolated=isolated),
         *check_groups(history, forward=forward, by_member=by_member),
