@@ -8,6 +8,7 @@ from typing import Any
 
 from pyralog.admin.routes_model import Args, Document, HttpRefusal, Json
 from pyralog.admin.sources import Sources, inherited_min_isr, min_isr, registrations, served, space
+from pyralog.config.units import readable_size
 from pyralog.model import PartitionRegistration, TopicPartition, uuid_text
 
 OK, UNAVAILABLE, NOT_FOUND = 200, 503, 404
@@ -113,7 +114,8 @@ def acknowledgement(sources: Sources) -> dict[str, Json]:
     else:
         local = (
             f"written to this node's files, which survives kill -9; synced to disk within "
-            f"{cache.max_buffer_time_ms} ms or {cache.max_size} bytes, so a power failure can take the last of them"
+            f"{cache.max_buffer_time_ms} ms or {readable_size(cache.max_size)}, "
+            f"so a power failure can take the last of them"
         )
     elsewhere = "" if copies <= 1 else f", and held by {copies} in-sync replicas"
     return {

@@ -320,6 +320,31 @@ def test_health(ask: Admin) -> None:
     assert admin("health", "--cluster", "127.0.0.1:9").returncode == 3
 
 
+def test_a_stream_is_told_while_it_goes_on(ask: Admin, topic: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pyralog.cli.admin",
+        "--cluster",
+        ask.address,
+        "topic",
+        "produce",
+        topic,
+        "-p",
+        "0",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stream:
+        assert stream.stdin is not None
+        assert stream.stdout is not None
+        for number in range(3):
+            stream.stdin.write(f"{number}\n")
+            stream.stdin.flush()
+            time.sleep(1)
+        assert stream.stdout.readline() == f"{topic}:0 offset 0\n"
+        assert stream.communicate(timeout=30)[0].splitlines()[-1] == f"{topic}:0 offset 2"
+    assert stream.returncode == 0
+
+
 def test_ctrl_c_ends_without_a_traceback(ask: Admin, topic: str) -> None:
     ask("topic", "produce", topic, "one", "-p", "0")
     command = [sys.executable, "-m", "pyralog.cli.admin", "--cluster", ask.address, "topic", "tail", topic]

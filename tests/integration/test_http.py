@@ -136,6 +136,7 @@ def test_figures_are_those_of_the_clients(node: Broker) -> None:
     assert (transaction["transactional_id"], transaction["state"]) == ("till", "CompleteCommit")
     ack = asked(node, "/status")["acknowledgement"]
     assert (ack["sync_on_write"], ack["survives_process_crash"], ack["survives_power_failure"]) == (False, True, False)
+    assert "within 10 ms or 64 MiB," in ack["acks_all"]
 
 
 def test_pages_and_refusals(node: Broker) -> None:

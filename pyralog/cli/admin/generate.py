@@ -52,10 +52,12 @@ def prometheus(_: Ask) -> None:
 
 
 @command("systemd")
-@click.option("--command", "executable", default="/usr/local/bin/pyralog", show_default=True)
-@click.option("--config", default="/etc/pyralog/config.json", show_default=True)
-@click.option("--data-dir", "data", default="/var/lib/pyralog", show_default=True)
-@click.option("--log-dir", "logs", default="/var/log/pyralog", show_default=True)
+@click.option(
+    "--command", "executable", default="/usr/local/bin/pyralog", show_default=True, help="Where pyralog is installed."
+)
+@click.option("--config", default="/etc/pyralog/config.json", show_default=True, help="Its configuration file.")
+@click.option("--data-dir", "data", default="/var/lib/pyralog", show_default=True, help="Made by systemd, writable.")
+@click.option("--log-dir", "logs", default="/var/log/pyralog", show_default=True, help="The same, for log files.")
 @click.option("--notify", is_flag=True, help="Type=notify: ready after recovery, and a watchdog.")
 @asks
 def systemd(_: Ask, executable: str, config: str, data: str, logs: str, notify: bool) -> None:

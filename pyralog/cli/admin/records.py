@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import sys
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
 POLL_MS = 200
+# Records on their way, so that a stream without an end takes no more memory than this many.
+MOST_WAITING = 10_000
 
 
 @command("produce")
@@ -52,23 +56,28 @@ def produce(
     with ask.connected() as client:
         topics_of(client, (name,))
     options = {"acks": "all" if acks == "all" else int(acks), "enable_idempotence": acks == "all"}
-    sent, failed = [], 0
+    waiting: deque[Any] = deque()
+    numbers, failed = itertools.count(), 0
     with ask.told(), KafkaProducer(**ask.options(), compression_type=compression, **options) as producer:
         for record_key, value in _given(values, key, key_separator):
-            sent.append(producer.send(name, value, record_key, fixed, partition))
+            waiting.append(producer.send(name, value, record_key, fixed, partition))
+            while waiting and (waiting[0].is_done or len(waiting) > MOST_WAITING):
+                failed += not _tell(ask, name, next(numbers), waiting.popleft())
         producer.flush()
-        for number, future in enumerate(sent):
-            try:
-                told = future.get(60)
-            except Exception as error:  # noqa: BLE001 - every record's outcome is told
-                failed += 1
-                note(f"record {number}: {said(error)}")
-            else:
-                ask.line(
-                    {"partition": told.partition, "offset": told.offset},
-                    f"{name}:{told.partition} offset {told.offset}",
-                )
+        while waiting:
+            failed += not _tell(ask, name, next(numbers), waiting.popleft())
     sys.exit(EXIT_FAILED if failed else 0)
+
+
+def _tell(ask: Ask, name: str, number: int, future: Any) -> bool:
+    """Say what became of a record, in the order that they were given; whether it was written."""
+    try:
+        told = future.get(60)
+    except Exception as error:  # noqa: BLE001 - every record's outcome is told
+        note(f"record {number}: {said(error)}")
+        return False
+    ask.line({"partition": told.partition, "offset": told.offset}, f"{name}:{told.partition} offset {told.offset}")
+    return True
 
 
 def _given(values: tuple[str, ...], key: str | None, separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
