@@ -161,6 +161,14 @@ class ErrorCode(IntEnum):
     # fmt: on
 
 
+def known_code(value: int) -> ErrorCode:
+    """The code of this number; the data plane also refuses with an errno, which is a matter of storage."""
+    try:
+        return ErrorCode(value)  # type: ignore[call-arg]
+    except ValueError:
+        return ErrorCode.KAFKA_STORAGE_ERROR
+
+
 class KafkaError(Exception):
     """A request, or a part of it, fails with a Kafka error code; `why` is the text for the client, if any."""
 

@@ -182,11 +182,11 @@ class Latency:
         self.count = 0
         self.sum_ns = 0
 
-    def add(self, ns: int) -> None:
-        """One more."""
-        self.count += 1
-        self.sum_ns += ns
-        self.buckets[bisect_left(LATENCY_BUCKETS, ns / 1e9)] += 1
+    def add(self, ns: int, times: int = 1) -> None:
+        """One more, or several that took as long."""
+        self.count += times
+        self.sum_ns += ns * times
+        self.buckets[bisect_left(LATENCY_BUCKETS, ns / 1e9)] += times
 
 
 GROUP_REBALANCES = Tally("pyralog_consumer_group_rebalances_total")

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, final
 
+from pyralog._speedups.journal import Entry
+
 @final
 class CommitPartition:
     @property
@@ -37,7 +39,7 @@ class Commit:
     def topics(self) -> list[CommitTopic]: ...
     @property
     def answer(self) -> bytes: ...
-    def records(self, now_ms: int, into: list[tuple[int, bytes, bytes | None]]) -> int: ...
+    def records(self, entry: Entry, now_ms: int) -> None: ...
     def store(
         self,
         groups: dict[str, dict[str, dict[int, Any]]],

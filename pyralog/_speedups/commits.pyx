@@ -11,7 +11,8 @@ from pyralog._speedups.cursor cimport (
     take,
 )
 from pyralog._speedups.endian cimport store16, store32, store64
-from pyralog._speedups.put cimport put_raw, put_uvarint, uvarint_size
+from pyralog._speedups.journal cimport Entry
+from pyralog._speedups.put cimport put_raw, put_uvarint, put_varlong, uvarint_size
 
 cdef enum:
     OFFSET_COMMIT = 8           # the API; 2-10 are its versions
@@ -33,55 +34,54 @@ cdef enum:
     KEY_FIXED = 10
     VALUE_FIXED = 41            # all but the metadata: 2 version, 8, 4, 8, and the tag section with 16 bytes of id
     UUID = 16
+    RECORD_FIXED = 64           # at most, of a record over its key and value, and the length of the metadata
 
 
 @cython.final
 @cython.freelist(64)
 cdef class CommitPartition:
     """As OffsetCommitRequestPartition."""
-    cdef readonly int32_t partition_index
-    cdef readonly int32_t committed_leader_epoch
-    cdef readonly int64_t committed_offset
-    cdef readonly str committed_metadata
 
 
 @cython.final
 @cython.freelist(64)
 cdef class CommitTopic:
     """As OffsetCommitRequestTopic. Whoever takes it gives it the name or the id that the request has not."""
-    cdef public str name
-    cdef public bytes topic_id
-    cdef readonly list partitions
-    cdef readonly int32_t last      # the greatest partition index; none is negative
 
 
 @cython.final
 @cython.freelist(64)
 cdef class Commit:
     """As OffsetCommitRequest, with the answer (framed, with header) that it gets when nothing is refused."""
-    cdef readonly int16_t version
-    cdef readonly str group_id
-    cdef readonly str member_id
-    cdef readonly str group_instance_id
-    cdef readonly int32_t generation_id_or_member_epoch
-    cdef readonly list topics
-    cdef readonly bytes answer
 
-    def records(self, int64_t now_ms, list into not None) -> int:
-        """Append (now_ms, key, value) of each partition; the bytes of all keys and values."""
+    cdef int64_t records_size(self) except -1:
+        """The bytes of all keys and values, and what a record takes beside them."""
         cdef CommitTopic topic
         cdef CommitPartition one
-        cdef bytes key, value
-        cdef int64_t size = 0
+        cdef Py_ssize_t group_size, size
+        cdef int64_t total = 0
+        cdef int64_t fixed
+        PyUnicode_AsUTF8AndSize(self.group_id, &group_size)
         for topic in self.topics:
+            PyUnicode_AsUTF8AndSize(topic.name, &size)
+            fixed = KEY_FIXED + group_size + size + VALUE_FIXED + RECORD_FIXED
             for one in topic.partitions:
-                key = record_key(self.group_id, topic.name, one.partition_index)
-                value = record_value(one, topic.topic_id, now_ms)
-                size += PyBytes_GET_SIZE(key) + PyBytes_GET_SIZE(value)
-                into.append((now_ms, key, value))
-        return size
+                PyUnicode_AsUTF8AndSize(one.committed_metadata, &size)
+                total += fixed + size
+        return total
 
-    def store(self, dict groups not None, object make, int64_t record_offset, int64_t now_ms) -> int:
+    cdef int write(self, Entry entry, int64_t now_ms) except -1:
+        """The record of each partition into the batch."""
+        cdef CommitTopic topic
+        cdef CommitPartition one
+        for topic in self.topics:
+            if PyBytes_GET_SIZE(topic.topic_id) != UUID:
+                raise ValueError("a topic id has 16 bytes")
+            for one in topic.partitions:
+                write_record(entry, self.group_id, topic, one, now_ms)
+        return 0
+
+    cdef int64_t keep(self, dict groups, object make, int64_t record_offset, int64_t now_ms) except -1:
         """Put make(fields of a Committed) into group -> topic -> partition; how many of them are new."""
         cdef CommitTopic topic
         cdef CommitPartition one
@@ -104,33 +104,31 @@ cdef class Commit:
             count += len(partitions)
         return count
 
+    def records(self, Entry entry not None, int64_t now_ms) -> None:
+        """As the quick way writes them."""
+        self.write(entry, now_ms)
+
+    def store(self, dict groups not None, object make, int64_t record_offset, int64_t now_ms) -> int:
+        """As the quick way keeps them."""
+        return self.keep(groups, make, record_offset, now_ms)
+
 
 # --- records ---
 
-cdef bytes record_key(str group, str topic, int32_t partition):
-    cdef Py_ssize_t group_size, topic_size
+cdef int write_record(Entry entry, str group, CommitTopic topic, CommitPartition one, int64_t now_ms) except -1:
+    cdef Py_ssize_t group_size, topic_size, text_size
     cdef const char* group_text = PyUnicode_AsUTF8AndSize(group, &group_size)
-    cdef const char* topic_text = PyUnicode_AsUTF8AndSize(topic, &topic_size)
-    cdef bytes key = PyBytes_FromStringAndSize(NULL, KEY_FIXED + group_size + topic_size)
-    cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(key)
+    cdef const char* topic_text = PyUnicode_AsUTF8AndSize(topic.name, &topic_size)
+    cdef const char* text = PyUnicode_AsUTF8AndSize(one.committed_metadata, &text_size)
+    cdef int64_t value_size = VALUE_FIXED + uvarint_size(text_size + 1) + text_size
+    cdef uint8_t* p = entry.begin_record(now_ms, KEY_FIXED + group_size + topic_size, value_size)
     store16(p, KEY_TYPE)
     store16(p + 2, <int16_t>group_size)
     p = put_raw(p + 4, group_text, group_size)
     store16(p, <int16_t>topic_size)
     p = put_raw(p + 2, topic_text, topic_size)
-    store32(p, partition)
-    return key
-
-
-cdef bytes record_value(CommitPartition one, bytes topic_id, int64_t now_ms):
-    cdef Py_ssize_t text_size
-    cdef const char* text = PyUnicode_AsUTF8AndSize(one.committed_metadata, &text_size)
-    cdef bytes value
-    cdef uint8_t* p
-    if PyBytes_GET_SIZE(topic_id) != UUID:
-        raise ValueError("a topic id has 16 bytes")
-    value = PyBytes_FromStringAndSize(NULL, VALUE_FIXED + uvarint_size(text_size + 1) + text_size)
-    p = <uint8_t*>PyBytes_AS_STRING(value)
+    store32(p, one.partition_index)
+    p = put_varlong(p + 4, value_size)
     store16(p, VALUE_VERSION)
     store64(p + 2, one.committed_offset)
     store32(p + 10, one.committed_leader_epoch)
@@ -139,8 +137,8 @@ cdef bytes record_value(CommitPartition one, bytes topic_id, int64_t now_ms):
     p[8] = 1                    # one tagged field: number 0, of 16 bytes
     p[9] = 0
     p[10] = UUID
-    put_raw(p + 11, PyBytes_AS_STRING(topic_id), UUID)
-    return value
+    entry.end_record(put_raw(p + 11, PyBytes_AS_STRING(topic.topic_id), UUID))
+    return 0
 
 
 # --- the request ---
@@ -292,23 +290,27 @@ cdef Commit read_commit(Cursor* c, int64_t most_metadata, uint8_t* room):
     return commit
 
 
-def parse_commit(bytes frame not None, int64_t most_metadata):
+cdef Commit commit_in(const uint8_t* frame, int64_t size, int64_t most_metadata):
     """The commit in a frame with header; None when it is damaged, odd, long, or certain to be refused in part.
 
     Whoever gets None has the frame decoded as any other; this is for the many that have nothing to be said about.
     """
     cdef Cursor c
-    cdef int64_t size = PyBytes_GET_SIZE(frame)
     cdef uint8_t* room
     if size > MAX_FRAME:
         return None
     room = <uint8_t*>malloc(size + ANSWER_EXTRA)
     if room == NULL:
         raise MemoryError
-    cursor_init(&c, <const uint8_t*>PyBytes_AS_STRING(frame), size)
+    cursor_init(&c, frame, size)
     try:
         return read_commit(&c, most_metadata, room)
     except UnicodeDecodeError:
         return None
     finally:
         free(room)
+
+
+def parse_commit(bytes frame not None, int64_t most_metadata):
+    """The commit in a frame, as the quick way reads it."""
+    return commit_in(<const uint8_t*>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), most_metadata)

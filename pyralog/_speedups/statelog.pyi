@@ -20,9 +20,3 @@ def take_offsets(
     groups: dict[str, dict[str, dict[int, Any]]],
     make: Callable[[tuple[Any, ...]], Any],
 ) -> tuple[int, list[tuple[int, int, bytes, bytes]]]: ...
-def batch(
-    records: list[tuple[int, bytes, bytes | None]],
-    producer_id: int = -1,
-    producer_epoch: int = -1,
-    attributes: int = 0,
-) -> bytes: ...

@@ -1,23 +1,16 @@
-"""Records of the coordinators' topics in bulk: the newest of each key, committed offsets out of those, and batches."""
+"""Records of the coordinators' topics in bulk: the newest of each key, and committed offsets out of those."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 
-from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.cursor cimport (
     MAX_TAGS, Cursor, Span, cursor_init, cursor_left, read_i16, read_i32, read_i64, read_span, read_string, read_uvarint,
     read_varlong, take,
 )
-from pyralog._speedups.endian cimport store16, store32, store64
-from pyralog._speedups.put cimport put_varlong, varlong_size
 
 cdef enum:
-    BATCH_HEADER = 61
-    CRC_FROM = 21
-    RECORD_EXTRA = 48           # length, attributes, deltas, two sizes, header count: varints of at most ten bytes
     OFFSET_COMMIT = 1           # record types 0 and 1 are committed offsets
     WITH_EXPIRY = 1
     WITH_EPOCH = 3
@@ -177,77 +170,3 @@ def take_offsets(dict records not None, dict groups not None, object make) -> tu
         partitions[partition] = committed(make, value, offset)
         count += 1
     return count, rest
-
-
-# --- writing ---
-
-cdef inline uint8_t* put_record(
-    uint8_t* p, int64_t time_delta, int64_t index, const char* key, int64_t key_size, const char* value, int64_t value_size
-) noexcept nogil:
-    """value_size -1 = no value."""
-    cdef int64_t size = 1 + varlong_size(time_delta) + varlong_size(index) + varlong_size(key_size) + key_size
-    size += varlong_size(value_size) + (value_size if value_size > 0 else 0) + 1
-    p = put_varlong(p, size)
-    p[0] = 0
-    p = put_varlong(p + 1, time_delta)
-    p = put_varlong(p, index)
-    p = put_varlong(p, key_size)
-    memcpy(p, key, key_size)
-    p = put_varlong(p + key_size, value_size)
-    if value_size > 0:
-        memcpy(p, value, value_size)
-        p += value_size
-    p[0] = 0
-    return p + 1
-
-
-def batch(list records not None, int64_t producer_id=-1, int16_t producer_epoch=-1, int16_t attributes=0) -> bytes:
-    """An uncompressed batch, at offset 0, of at least one (timestamp, key, value or None)."""
-    cdef int64_t n = len(records)
-    cdef int64_t bound = BATCH_HEADER
-    cdef int64_t i, base_timestamp = 0, max_timestamp = 0, timestamp
-    cdef bytes key
-    cdef object value
-    cdef uint8_t* data
-    cdef uint8_t* p
-    if n == 0:
-        raise ValueError("a batch has at least one record")
-    for _, key, value in records:
-        bound += RECORD_EXTRA + PyBytes_GET_SIZE(key) + (0 if value is None else PyBytes_GET_SIZE(<bytes?>value))
-    data = <uint8_t*>malloc(bound)
-    if data == NULL:
-        raise MemoryError
-    try:
-        p = data + BATCH_HEADER
-        for i in range(n):
-            time, key, value = records[i]
-            timestamp = time
-            if i == 0:
-                base_timestamp = max_timestamp = timestamp
-            elif timestamp > max_timestamp:
-                max_timestamp = timestamp
-            p = put_record(
-                p,
-                timestamp - base_timestamp,
-                i,
-                PyBytes_AS_STRING(key),
-                PyBytes_GET_SIZE(key),
-                NULL if value is None else PyBytes_AS_STRING(<bytes>value),
-                -1 if value is None else PyBytes_GET_SIZE(<bytes>value),
-            )
-        store64(data, 0)
-        store32(data + 8, <int32_t>(p - data - 12))
-        store32(data + 12, -1)
-        data[16] = 2
-        store16(data + CRC_FROM, attributes)
-        store32(data + 23, <int32_t>(n - 1))
-        store64(data + 27, base_timestamp)
-        store64(data + 35, max_timestamp)
-        store64(data + 43, producer_id)
-        store16(data + 51, producer_epoch)
-        store32(data + 53, -1)
-        store32(data + 57, <int32_t>n)
-        store32(data + 17, <int32_t>crc32c(0, data + CRC_FROM, <size_t>(p - data - CRC_FROM)))
-        return PyBytes_FromStringAndSize(<const char*>data, p - data)
-    finally:
-        free(data)

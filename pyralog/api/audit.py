@@ -17,7 +17,6 @@ from pyralog.logfiles.audit import DENIED, OK, AuditEvent, audit, masked
 
 if TYPE_CHECKING:
     from pyralog.api.context import Context
-    from pyralog.net.plane import ConnectionInfo
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +200,8 @@ class Auditor:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._denied: dict[tuple[str, str, int, int, str], float] = {}
-        self._committed: set[tuple[int, str]] = set()
+        # Commits of nobody that have been told of: (connection id, group).
+        self.told_commits: set[tuple[int, str]] = set()
 
     def answered(self, key: int, request: Any, result: Any, context: Context) -> None:
         """A request is about to be answered. Never raises: the answer must leave."""
@@ -222,16 +222,12 @@ class Auditor:
             return True
         if request.generation_id_or_member_epoch >= NO_MEMBER or request.member_id:
             return False
-        if self.has_told(context.connection, request.group_id):
+        if (context.connection.id, request.group_id) in self.told_commits:
             return False
-        if len(self._committed) >= MAX_REMEMBERED:
-            self._committed.clear()
-        self._committed.add((context.connection.id, request.group_id))
+        if len(self.told_commits) >= MAX_REMEMBERED:
+            self.told_commits.clear()
+        self.told_commits.add((context.connection.id, request.group_id))
         return True
-
-    def has_told(self, connection: ConnectionInfo, group_id: str) -> bool:
-        """Whether a commit of nobody for this group over this connection has been told of already."""
-        return (connection.id, group_id) in self._committed
 
     def _refused(self, operation: Operation, kind: ResourceType, name: str, context: Context) -> None:
         now = self._clock()

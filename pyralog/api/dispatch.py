@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pyralog._speedups.quick import Desk
+from pyralog._speedups.journal import Desk
 from pyralog.api.audit import AUDITED
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.metrics import Latency
+from pyralog.net.plane import FORWARD_API, Forwarded
 from pyralog.runtime import Pending
 from pyralog.wire.headers import RequestHeader, frame_response, parse_request_header
 from pyralog.wire.protocol import API, EncodeError, ProtocolError, decode_request, encode_response
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
-    from pyralog.net.plane import Forwarded
 
 log = logging.getLogger(__name__)
 
@@ -117,16 +117,14 @@ class Dispatcher:
         self._cache = AnswerCache()
         self._complaints: set[tuple[str, int, int, str]] = set()
         self.stats = DispatchStats()
-        # By the bytes that a frame begins with, its API key.
-        self._quick = {
-            key.to_bytes(2, "big"): (api.name, api.quick, self._desk(api))
-            for key, api in apis.items()
-            if api.quick is not None
-        }
+        # Whose lane is still to be made: at their first request, since a node starts without what they need. By the
+        # bytes that a frame begins with, the API key.
+        self._lanes = {key.to_bytes(2, "big"): api for key, api in apis.items() if api.lane is not None}
 
-    def _desk(self, api: Api) -> Desk:
-        took = self.stats.latency(api.name).add
-        return Desk(self.stats, self._services.plane.reply, partial(self._answer_error, api), took)
+    def _open_lane(self, api: Api) -> None:
+        desk = Desk(api.name, self.stats, self.stats.latency(api.name).add, partial(self._answer_error, api))
+        assert api.lane is not None
+        self._services.plane.take_with(api.lane(self._services, desk))
 
     def forget_answers(self) -> None:
         """The configuration of this node has changed."""
@@ -135,22 +133,22 @@ class Dispatcher:
     def dispatch(self, forwarded: Forwarded) -> None:
         """Handle one request; its answer leaves by plane.reply, at once or when what it waits for has happened."""
         try:
-            found = self._quick.get(forwarded.frame[:2])
-            if found is not None:
-                name, quick, desk = found
-                if quick(forwarded, self._services, desk.waiter(forwarded, forwarded.token)):
-                    stats = self.stats
-                    stats.requests[name] += 1
-                    stats.waiting += 1
-                    return
+            if self._lanes and (api := self._lanes.pop(forwarded.frame[:2], None)) is not None:
+                self._open_lane(api)
             self._dispatch(forwarded)
         except Exception:
             # A fault of ours, not of a handler. Without answer the connection would wait for ever.
             log.exception("a request of %d bytes could not be dispatched", len(forwarded.frame))
             self._services.plane.close(forwarded.token)
 
-    def _answer_error(self, api: Api, forwarded: Forwarded, began_ns: int, error: Exception) -> None:
-        """Say why a request that was taken the quick way has no answer."""
+    def _answer_error(
+        self, api: Api, token: int, frame: bytes, connection: int, began_ns: int, error: Exception
+    ) -> None:
+        """Say why a request that a lane took has no answer."""
+        found = self._services.plane.connection(connection)
+        if found is None:
+            return  # its client has gone
+        forwarded = Forwarded(token, frame, found, FORWARD_API)
         try:
             header = parse_request_header(forwarded.frame)
             context = Context(self._services, self._apis, header, forwarded)

@@ -8,10 +8,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyralog._speedups.journal import Desk
+    from pyralog._speedups.plane.delivery import Lane
     from pyralog.api.context import Context, Services
-    from pyralog.coordinator.waiting import Answered
     from pyralog.errors import ErrorCode
-    from pyralog.net.plane import Forwarded
 
 
 class Done(Enum):
@@ -27,9 +27,8 @@ Handle = Callable[[Any, "Context"], Any | Awaitable[Any]]
 Fail = Callable[[Any, "ErrorCode", str | None], Any]
 
 
-# From the request's frame to the framed answer, or to the error to answer with. False: nothing has happened, and the
-# request is decoded and handled.
-Quick = Callable[["Forwarded", "Services", "Answered"], bool]
+# What takes requests before they are forwarded; it answers over the desk those that come to grief.
+MakeLane = Callable[["Services", "Desk"], "Lane"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,7 @@ class Api:
     `handle(request, context)` answers a message, a `Done`, or an awaitable of these; what must happen in arrival
     order happens before it returns. `fail(request, code, why)` is the well-formed answer to a request that failed
     as a whole, or Done.CLOSE where the schema has no place for an error.
-    `quick` is asked first, for requests that come by the ten thousand a second: it takes those that nothing speaks
-    against.
+    `lane` is for requests that come by the ten thousand a second: it takes those that nothing speaks against.
     `advertised_min` differs from `min_version` only for Produce (trap 1).
     """
 
@@ -52,7 +50,7 @@ class Api:
     fail: Fail
     advertised_min: int | None = None
     cacheable: bool = False
-    quick: Quick | None = None
+    lane: MakeLane | None = None
 
     @property
     def advertised(self) -> tuple[int, int]:

@@ -18,10 +18,11 @@ from pyralog.wire.messages import ApiVersionsResponse
 from pyralog.wire.protocol import encode_response
 
 if TYPE_CHECKING:
+    from pyralog._speedups.journal import Desk
+    from pyralog._speedups.plane.delivery import Lane
     from pyralog.api.context import Context, Services
-    from pyralog.coordinator.waiting import Answered
     from pyralog.errors import ErrorCode
-    from pyralog.net.plane import Forwarded, Plane
+    from pyralog.net.plane import Plane
 
 _MODULES: dict[int, str] = {}
 
@@ -34,7 +35,7 @@ def _later(
     high: int,
     *,
     cacheable: bool = False,
-    quick: bool = False,
+    lane: bool = False,
     advertised_min: int | None = None,
 ) -> Api:
     """The row of a module that is imported when it is needed."""
@@ -51,12 +52,22 @@ def _later(
     def fail(request: Any, code: ErrorCode, why: str | None) -> Any:
         return load().fail(request, code, why)
 
-    def take(forwarded: Forwarded, services: Services, answered: Answered) -> bool:
-        found = load().quick
-        return found is not None and found(forwarded, services, answered)
+    def make_lane(services: Services, desk: Desk) -> Lane:
+        make = load().lane
+        assert make is not None
+        return make(services, desk)
 
-    quickly = take if quick else None
-    return Api(key, name, low, high, handle, fail, cacheable=cacheable, quick=quickly, advertised_min=advertised_min)
+    return Api(
+        key,
+        name,
+        low,
+        high,
+        handle,
+        fail,
+        cacheable=cacheable,
+        lane=make_lane if lane else None,
+        advertised_min=advertised_min,
+    )
 
 
 CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
@@ -71,7 +82,7 @@ CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
             _later("create_topics", 19, "CreateTopics", 2, 7),
             _later("delete_topics", 20, "DeleteTopics", 1, 6),
             _later("delete_records", 21, "DeleteRecords", 0, 2),
-            _later("offset_commit", 8, "OffsetCommit", 2, 10, quick=True),
+            _later("offset_commit", 8, "OffsetCommit", 2, 10, lane=True),
             _later("offset_fetch", 9, "OffsetFetch", 1, 10),
             _later("txn_offset_commit", 28, "TxnOffsetCommit", 0, 6),
             _later("offset_delete", 47, "OffsetDelete", 0, 0),

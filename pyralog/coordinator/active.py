@@ -5,40 +5,33 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from pyralog._speedups.statelog import batch
+from pyralog._speedups.journal import Entry, Journal, Outbox
 from pyralog.coordinator.outcome import (
     NOTHING,
     CoordinatorRecord,
     EncodedRecord,
     Machine,
     Outcome,
-    QuickMachine,
-    QuickRequest,
     Reply,
+    Timer,
     Transaction,
 )
 from pyralog.coordinator.timers import Timers
-from pyralog.coordinator.waiting import Answered, Load, told
-from pyralog.errors import ErrorCode, KafkaError
+from pyralog.coordinator.waiting import Load, told
+from pyralog.errors import ErrorCode, KafkaError, known_code
 from pyralog.model import TopicPartition
-from pyralog.records.batch import TRANSACTIONAL
 from pyralog.runtime import Pending
 from pyralog.wire.coordinator_records import encode_key, encode_value
 from pyralog.wire.protocol import EncodeError
 
 log = logging.getLogger(__name__)
 
-# Records of several outcomes share a batch up to here; a batch of one outcome may be larger.
-BATCH_BYTES = 1 << 20
 # The records of one outcome; more are refused to the request that caused them.
 MAX_OUTCOME_BYTES = 16 << 20
-# Batches that the plane has not confirmed; the next ones grow meanwhile.
-MAX_IN_FLIGHT = 4
 _RECORD_OVERHEAD = 24
 
 
@@ -62,12 +55,9 @@ class MarkerLog(Protocol):
 class Log(MarkerLog, Protocol):
     """The plane, as far as a shard needs it."""
 
-    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
-        """Append in the order of the calls; `done` gets the offset, or why there is none."""
-        ...
-
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Call back when the requests at hand have been handled."""
+    @property
+    def outbox(self) -> Outbox:
+        """Where the batches of all shards come together, once a turn."""
         ...
 
 
@@ -80,23 +70,11 @@ class _Marker(NamedTuple):
     commit: bool
 
 
-class _Entry:
-    """A batch on its way to the log, and what is to be said when it is there."""
-
-    __slots__ = ("base_offset", "done", "marker", "records", "replies", "size", "transaction")
-
-    def __init__(self, base_offset: int, transaction: Transaction | None = None, marker: _Marker | None = None) -> None:
-        self.base_offset = base_offset
-        self.transaction = transaction
-        self.marker = marker
-        self.records: list[EncodedRecord] = []
-        self.size = 0
-        self.replies: list[tuple[Answered, Any]] = []
-        self.done = False
-
-
-class ActiveShard:
+class ActiveShard(Journal):
     """A machine, its log and its timers. `failed` is called once, when the shard can no longer go on."""
+
+    machine: Machine
+    load: Load
 
     def __init__(
         self,
@@ -108,30 +86,18 @@ class ActiveShard:
         load: Load,
         failed: Callable[[ActiveShard, BaseException], None],
     ) -> None:
-        self.tp = tp
-        self.machine = machine
-        self.next_offset = next_offset
-        self.closed = False
+        super().__init__(tp, machine, next_offset, plane.outbox, load)
         self._plane = plane
         self._clock = clock
-        self._load = load
         self._failed = failed
         self._tickets = itertools.count(1)
         self._waiting: dict[int, tuple[Pending[Any], int]] = {}
-        self._unsent: deque[_Entry] = deque()
-        self._sent: deque[_Entry] = deque()
-        self._flush_planned = False
         self._timers = Timers(clock, self._fire)
 
     @property
     def waiting(self) -> int:
         """Requests that have no answer yet, parked ones included."""
         return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is on its way to the log."""
-        return not self._unsent and not self._sent
 
     def start(self) -> None:
         """Set the timers of what was loaded."""
@@ -140,7 +106,7 @@ class ActiveShard:
 
     def submit(self, request: Any, size: int = 0) -> Pending[Any]:
         """The machine's answer to a request, once what it rests on is committed. Decided before this returns."""
-        self._load.admit(size)
+        self.load.admit(size)
         ticket = next(self._tickets)
         pending: Pending[Any] = Pending()
         self._waiting[ticket] = (pending, size)
@@ -155,30 +121,10 @@ class ActiveShard:
         self._take(outcome, now_ms)
         return pending
 
-    def take(self, request: QuickRequest, size: int, answered: Answered) -> bool:
-        """What `submit` does, for a request that the machine admits. False: nothing has happened, `submit` it."""
-        if self.closed or self._load.full(size):
-            return False
-        now_ms = self._clock()
-        machine: QuickMachine = self.machine  # type: ignore[assignment]
-        timers = machine.admit(request, now_ms)
-        if timers is None:
-            return False
-        records: list[EncodedRecord] = []
-        size_bytes = request.records(now_ms, records) + _RECORD_OVERHEAD * len(records)
-        if size_bytes > MAX_OUTCOME_BYTES:
-            return False
-        entry = self._entry(size_bytes, None)
-        entry.replies.append((answered, request.answer))
-        try:
-            machine.store(request, now_ms, self._put(entry, records, size_bytes))
-        except Exception as error:
-            log.exception("%s-%d: a record could not be applied", *self.tp)
-            self._fail(error)
-            return True
+    def set_timers(self, timers: Iterable[Timer], now_ms: int) -> None:
+        """What follows from a request that was taken on the quick way."""
         for timer in timers:
             self._timers.set(timer, now_ms)
-        return True
 
     def tell(self, decide: Callable[[int], Outcome]) -> None:
         """Let the machine decide on something that nobody waits for."""
@@ -190,18 +136,15 @@ class ActiveShard:
     ) -> Pending[None]:
         """End a producer's transaction here; done when the marker is committed."""
         pending: Pending[None] = Pending()
-        entry = _Entry(self.next_offset, marker=_Marker(producer_id, producer_epoch, coordinator_epoch, commit))
+        entry = self.marker(_Marker(producer_id, producer_epoch, coordinator_epoch, commit))
         entry.replies.append((pending, None))
-        self.next_offset += 1
-        self._unsent.append(entry)
-        self._plan_flush()
         now_ms = self._clock()
         transaction = Transaction(producer_id, producer_epoch)
         try:
             outcome = self.machine.complete(transaction, committed=commit, now_ms=now_ms)
         except Exception as error:
             log.exception("%s-%d: a marker could not be applied", *self.tp)
-            self._fail(error)
+            self.fail(error)
             return pending
         self._take(outcome, now_ms)
         return pending
@@ -214,13 +157,9 @@ class ActiveShard:
         self._timers.close()
         waiting, self._waiting = self._waiting, {}
         for pending, size in waiting.values():
-            self._load.release(size)
+            self.load.release(size)
             pending.resolve(error)
-        for entry in (*self._sent, *self._unsent):
-            for answered, _ in entry.replies:
-                answered.resolve(error)
-        self._sent.clear()
-        self._unsent.clear()
+        self.refuse(error)
 
     # --- outcomes ---
 
@@ -246,10 +185,9 @@ class ActiveShard:
                 return
             if not self._replay(outcome, encoded, now_ms):
                 return
-        for timer in outcome.timers:
-            self._timers.set(timer, now_ms)
+        self.set_timers(outcome.timers, now_ms)
         if outcome.replies:
-            last = self._unsent[-1] if self._unsent else self._sent[-1] if self._sent else None
+            last = self.last
             for ticket, value in outcome.replies:
                 pending = self._answered(ticket)
                 if pending is None:
@@ -261,7 +199,9 @@ class ActiveShard:
 
     def _replay(self, outcome: Outcome, encoded: tuple[list[EncodedRecord], int], now_ms: int) -> bool:
         records, size = encoded
-        offset = self._put(self._entry(size, outcome.transaction), records, size)
+        entry, offset = self.entry(size, outcome.transaction), self.next_offset
+        for record in records:
+            entry.add(*record)
         replay = self.machine.replay
         try:
             for key, value, _ in outcome.records:
@@ -269,30 +209,9 @@ class ActiveShard:
                 offset += 1
         except Exception as error:
             log.exception("%s-%d: a record could not be applied", *self.tp)
-            self._fail(error)
+            self.fail(error)
             return False
         return True
-
-    def _put(self, entry: _Entry, records: list[EncodedRecord], size: int) -> int:
-        """Records into a batch; the offset of the first."""
-        entry.records += records
-        entry.size += size
-        offset = self.next_offset
-        self.next_offset += len(records)
-        return offset
-
-    def _entry(self, size: int, transaction: Transaction | None) -> _Entry:
-        """The batch for records of this size: the open one if they fit. A transaction's are alone in theirs."""
-        last = self._unsent[-1] if self._unsent else None
-        if last is None or transaction is not None or last.transaction is not None or last.marker is not None:
-            shared = False
-        else:
-            shared = last.size + size <= BATCH_BYTES
-        if last is None or not shared:
-            last = _Entry(self.next_offset, transaction)
-            self._unsent.append(last)
-            self._plan_flush()
-        return last
 
     def _refuse(self, outcome: Outcome, error: Exception, now_ms: int) -> None:
         """The log cannot take these records: an error to whom it concerns, nothing is replayed."""
@@ -307,61 +226,35 @@ class ActiveShard:
         found = self._waiting.pop(ticket, None)
         if found is None:
             return None
-        self._load.release(found[1])
+        self.load.release(found[1])
         return found[0]
 
     # --- the log ---
 
-    def _plan_flush(self) -> None:
-        if not self._flush_planned:
-            self._flush_planned = True
-            self._plane.soon(self._flush)
+    def send_marker(self, entry: Entry) -> None:
+        """Have the marker of an entry appended."""
+        producer_id, producer_epoch, coordinator_epoch, commit = entry.marker
+        self._plane.start_marker(
+            self.tp, producer_id, producer_epoch, coordinator_epoch, commit=commit, timestamp_ms=self._clock()
+        ).add_done_callback(partial(self._marked, entry))
 
-    def _flush(self) -> None:
-        self._flush_planned = False
-        while self._unsent and len(self._sent) < MAX_IN_FLIGHT and not self.closed:
-            entry = self._unsent.popleft()
-            self._sent.append(entry)
-            try:
-                self._send(entry)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the shard starts again from its log
-                self._fail(error)
-
-    def _send(self, entry: _Entry) -> None:
-        if entry.marker is None:
-            self._plane.append_then(self.tp, _batch(entry), partial(self._appended, entry))
-        else:
-            producer_id, producer_epoch, coordinator_epoch, commit = entry.marker
-            self._plane.start_marker(
-                self.tp, producer_id, producer_epoch, coordinator_epoch, commit=commit, timestamp_ms=self._clock()
-            ).add_done_callback(partial(self._marked, entry))
-        entry.records = []
-
-    def _marked(self, entry: _Entry, future: asyncio.Future[tuple[int, bytes]]) -> None:
+    def _marked(self, entry: Entry, future: asyncio.Future[tuple[int, bytes]]) -> None:
         if future.cancelled():
-            self._appended(entry, KafkaError(ErrorCode.NOT_COORDINATOR, "the data plane has stopped"))
+            self.fail(KafkaError(ErrorCode.NOT_COORDINATOR, "the data plane has stopped"))
+        elif (error := future.exception()) is not None:
+            self.fail(error)
         else:
-            error = future.exception()
-            self._appended(entry, future.result()[0] if error is None else error)
+            self.marked(entry, future.result()[0])
 
-    def _appended(self, entry: _Entry, offset: int | BaseException) -> None:
-        if self.closed:
-            return
-        if isinstance(offset, BaseException):
-            self._fail(offset)
-            return
-        if offset != entry.base_offset:
-            # Somebody else has written here: what the machine believes of offsets is wrong.
-            self._fail(AssertionError(f"records expected at {entry.base_offset} are at {offset}"))
-            return
-        entry.done = True
-        while self._sent and self._sent[0].done:
-            for pending, value in self._sent.popleft().replies:
-                pending.resolve(value)
-        if self._unsent and not self._flush_planned:
-            self._flush()
+    def misplaced(self, entry: Entry, result: int) -> None:
+        """A batch is not where the machine believes it: somebody else has written here, or nothing was written."""
+        if result < 0:
+            self.fail(KafkaError(known_code(-result), "refused by the data plane"))
+        else:
+            self.fail(AssertionError(f"records expected at {entry.base_offset} are at {result}"))
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Do no more: what is in memory cannot be relied on."""
         if self.closed:
             return
         log.error("%s-%d: the shard starts again from its log: %s", *self.tp, error)
@@ -381,9 +274,3 @@ def _encode(records: tuple[CoordinatorRecord, ...], now_ms: int) -> tuple[list[E
     if size > MAX_OUTCOME_BYTES:
         raise KafkaError(ErrorCode.RECORD_LIST_TOO_LARGE, f"{size} bytes of records, at most {MAX_OUTCOME_BYTES}")
     return encoded, size
-
-
-def _batch(entry: _Entry) -> bytes:
-    if entry.transaction is None:
-        return batch(entry.records)
-    return batch(entry.records, *entry.transaction, TRANSACTIONAL)

@@ -70,31 +70,6 @@ NOTHING = Outcome()
 EncodedRecord = tuple[int, bytes, bytes | None]
 
 
-class QuickRequest(Protocol):
-    """A request whose records and answer are made without messages, when a machine has nothing against it."""
-
-    @property
-    def answer(self) -> bytes:
-        """What the client hears when the records are committed: a whole frame."""
-        ...
-
-    def records(self, now_ms: int, into: list[EncodedRecord]) -> int:
-        """Append at least one record; the bytes of all keys and values."""
-        ...
-
-
-class QuickMachine(Protocol):
-    """A machine that takes some requests so. What comes of them is what `handle` and `replay` would make of them."""
-
-    def admit(self, request: Any, now_ms: int) -> tuple[Timer, ...] | None:
-        """The timers to set when the request is taken; None = nothing has happened, `handle` it."""
-        ...
-
-    def store(self, request: Any, now_ms: int, offset: int) -> None:
-        """Apply the records of a request that was admitted; the first of them is at this offset."""
-        ...
-
-
 def combine(*outcomes: Outcome) -> Outcome:
     """Several outcomes as one; none of them may be of a transaction."""
     real = [outcome for outcome in outcomes if outcome is not NOTHING]

@@ -111,6 +111,11 @@ class CoordinatorRuntime(Generic[M]):
 
     # --- requests ---
 
+    @property
+    def clock(self) -> Callable[[], int]:
+        """The time that all shards go by, in milliseconds."""
+        return self._ports.clock
+
     def submit(self, partition: int, request: Any, size: int = 0) -> Pending[Any]:
         """Hand a request to a shard. KafkaError, also in the result: 14, 15 or 16 when it is not to be had here."""
         try:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from pyralog._speedups.plane.driver import EventKind, PlaneEngine
+from pyralog._speedups.journal import Entry, Outbox
+from pyralog._speedups.plane.delivery import EventKind, Lane
+from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog._speedups.plane.handle import PartitionHandle
 from pyralog._speedups.segment import PartitionLog
-from pyralog.errors import ErrorCode, KafkaError
+from pyralog.errors import ErrorCode, KafkaError, known_code
 from pyralog.model import TopicPartition
 from pyralog.net.markers import Markers
 from pyralog.net.sockaddr import parse_sockaddr
@@ -149,7 +151,9 @@ class Plane:
         self.events = PlaneEvents()
         self._partitions: dict[TopicPartition, PartitionHandle] = {}
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
-        self._callbacks: dict[int, Callable[[int | KafkaError], None]] = {}
+        self._rounds: dict[int, list[Entry]] = {}
+        # Where coordinators leave what they have for the log.
+        self.outbox = Outbox(self)
         self._delivering = False
         self._soon: list[Callable[[], None]] = []
         self._cookies = itertools.count(1)
@@ -190,9 +194,9 @@ class Plane:
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()
-        callbacks, self._callbacks = self._callbacks, {}
-        for callback in callbacks.values():
-            callback(KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the data plane has stopped"))
+        rounds, self._rounds = self._rounds, {}
+        for entries in rounds.values():
+            self.outbox.refused(entries, KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the data plane has stopped"))
         self._partitions.clear()
 
     # --- events ---
@@ -229,6 +233,8 @@ class Plane:
                 request(_FORWARDED((token, data, connections[a], b)))
             elif kind == DONE:
                 self._done(cookie, a, data)
+            elif kind == EventKind.APPENDED:
+                self.outbox.appended(self._rounds.pop(cookie), memoryview(data).cast("q"))
             elif kind == EventKind.CONNECTED:
                 peer, local = parse_sockaddr(data[:28]), parse_sockaddr(data[28:])
                 self._connections[a] = ConnectionInfo(a, *peer, *local, self._principal_names[b])
@@ -247,15 +253,11 @@ class Plane:
                 self.events.detached(handle.key, [base for (base,) in struct.iter_unpack("q", data)])
 
     def _done(self, cookie: int, result: int, data: bytes) -> None:
-        callback = self._callbacks.pop(cookie, None)
-        if callback is not None:
-            callback(result if result >= 0 else KafkaError(_code(-result), "refused by the data plane"))
-            return
         future = self._waiting.pop(cookie, None)
         if future is None or future.done():
             return
         if result < 0:
-            future.set_exception(KafkaError(_code(-result), "refused by the data plane"))
+            future.set_exception(KafkaError(known_code(-result), "refused by the data plane"))
         else:
             future.set_result((result, data))
 
@@ -367,21 +369,16 @@ class Plane:
 
     async def append(self, tp: TopicPartition, batch: bytes) -> int:
         """Append a valid record batch; its base offset once it is written (and synced, where acks wait for that)."""
-        return (await self.start_append(tp, batch))[0]
-
-    def start_append(self, tp: TopicPartition, batch: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """The same without a coroutine: appended in the order of the calls. The result begins with the offset."""
         handle = self.handle(tp)
         cookie, future = self._wait()
         self.engine.append(handle, batch, cookie)
-        return future
+        return (await future)[0]
 
-    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
-        """The same without a future: `done` gets the offset, or why there is none."""
-        handle = self.handle(tp)
+    def append_round(self, entries: list[Entry]) -> None:
+        """Append the batches of these, answer who waits for each; then `outbox.appended` hears where they are."""
         cookie = next(self._cookies)
-        self._callbacks[cookie] = done
-        self.engine.append(handle, batch, cookie)
+        self._rounds[cookie] = entries
+        self.engine.append_round(entries, self._partitions, cookie)
 
     # --- transactions ---
 
@@ -462,6 +459,14 @@ class Plane:
         else:
             self.engine.reply(token, frame, False)
 
+    def connection(self, connection: int) -> ConnectionInfo | None:
+        """The connection of this number, while it is open."""
+        return self._connections.get(connection)
+
+    def take_with(self, lane: Lane) -> None:
+        """Offer requests to this lane before they become events."""
+        self.engine.lane = lane
+
     def close(self, token: int) -> None:
         """Close the connection of a forwarded request without an answer."""
         self.reply(token, None)
@@ -484,10 +489,3 @@ class Plane:
         cookie, future = self._wait()
         self.engine.drain(cookie)
         return (await future)[0]
-
-
-def _code(value: int) -> ErrorCode:
-    try:
-        return ErrorCode(value)  # type: ignore[call-arg]
-    except ValueError:  # an errno
-        return ErrorCode.KAFKA_STORAGE_ERROR

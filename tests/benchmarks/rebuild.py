@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pyralog._speedups.statelog import batch
+from pyralog._speedups.journal import Entry
 from pyralog.cluster.image import ClusterImage
 from pyralog.coordinator.group.settings import GroupSettings
 from pyralog.coordinator.group.shard import GroupShard
@@ -38,7 +38,10 @@ def write_log(path: Path, count: int) -> int:
     """A segment of so many commits in batches, as a group coordinator leaves it; its size."""
     with path.open("wb") as out:
         for first in range(0, count, PER_BATCH):
-            made = bytearray(batch([record(number) for number in range(first, first + PER_BATCH)]))
+            entry = Entry(None, first)
+            for number in range(first, first + PER_BATCH):
+                entry.add(*record(number))
+            made = bytearray(entry.batch())
             made[:8] = struct.pack(">q", first)
             out.write(made)
     return path.stat().st_size

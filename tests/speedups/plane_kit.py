@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyralog._speedups.fileops import Files
-from pyralog._speedups.plane.driver import EventKind, PlaneEngine
+from pyralog._speedups.plane.delivery import EventKind
+from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog._speedups.plane.handle import PartitionHandle
 from pyralog.records.batch import iterate_batches, iterate_records
 from pyralog.storage.log_config import LogConfig

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pyralog._speedups.commits import Commit, parse_commit
-from pyralog.coordinator.group.offsets import NO_EXPIRY, Committed, Offsets, commit_record
+from pyralog._speedups.journal import Entry
+from pyralog.coordinator.group.offsets import MAKE_COMMITTED, NO_EXPIRY, Committed, Offsets, commit_record
 from pyralog.wire.coordinator_records import encode_key, encode_value
 from pyralog.wire.headers import frame_request, frame_response, parse_request_header
 from pyralog.wire.messages import (
@@ -131,17 +132,19 @@ def check(frame: bytes, commit: Commit, known: Offsets) -> None:
     given_names(commit), given_names(message)
     rows = rows_of(message, 77)
     records = [commit_record(message.group_id, *row) for row in rows]
-    made: list[tuple[int, bytes, bytes | None]] = []
-    size = commit.records(77, made)
-    assert made == [(77, encode_key(key), encode_value(value, version)) for key, value, version in records]
-    assert size == sum(len(key) + len(value or b"") for _, key, value in made)
+    made, wanted = Entry(None, 0), Entry(None, 0)
+    commit.records(made, 77)
+    for key, value, version in records:
+        wanted.add(77, encode_key(key), encode_value(value, version))
+    assert made.batch() == wanted.batch()
+    assert made.count == len(rows)
     expected = Offsets()
     for group, topic, partition, committed in known:
         key, value, _ = commit_record(group, topic, partition, committed)
         expected.replay(key, value, committed.record_offset, None)
     for at, (key, value, _) in enumerate(records):
         expected.replay(key, value, 500 + at, None)
-    known.store(commit, 77, 500)
+    known.count += commit.store(known.groups, MAKE_COMMITTED, 500, 77)
     assert known.groups == expected.groups
     assert known.count == expected.count
     assert all(type(one) is Committed for *_, one in known)
@@ -256,4 +259,4 @@ def test_a_topic_id_of_another_length_is_refused() -> None:
     assert commit is not None
     commit.topics[0].topic_id = b"short"
     with pytest.raises(ValueError, match="16 bytes"):
-        commit.records(0, [])
+        commit.records(Entry(None, 0), 0)

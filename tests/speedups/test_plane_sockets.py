@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pyralog._speedups.plane.driver import EventKind
+from pyralog._speedups.plane.delivery import EventKind
 from pyralog.net.sockaddr import parse_sockaddr
 from pyralog.wire.protocol import encode_request
 from tests.speedups.plane_kit import (

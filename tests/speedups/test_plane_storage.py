@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pyralog._speedups.faultfiles import FaultFiles
-from pyralog._speedups.plane.driver import EventKind
+from pyralog._speedups.plane.delivery import EventKind
 from pyralog.storage.recovery import close_partition
 from tests.speedups.plane_kit import FETCH, PRODUCE, batch, fetch_request, produce_request, records_of
 

@@ -10,44 +10,11 @@ import pytest
 
 from pyralog._speedups import statelog
 from pyralog.coordinator.group.offsets import Committed, commit_record
-from pyralog.records.batch import HEADER_BYTES, TRANSACTIONAL, Record, build, crc_ok, iterate_records, parse_header
+from pyralog.records.batch import HEADER_BYTES, Record, build, iterate_records, parse_header
 from pyralog.wire.coordinator_records import encode_key, encode_value
 from pyralog.wire.messages import GroupMetadataKey, LegacyOffsetCommitKey, LegacyOffsetCommitValue, OffsetCommitValue
 
 MAKE = partial(tuple.__new__, Committed)
-
-
-def some_records(rng: random.Random, count: int) -> list[tuple[int, bytes, bytes | None]]:
-    sizes = (0, 1, 63, 64, 100, 8191, 8192, 70_000)
-    return [
-        (
-            1_700_000_000_000 + rng.randint(-(10**9), 10**9),
-            rng.randbytes(rng.choice(sizes)),
-            None if rng.random() < 0.2 else rng.randbytes(rng.choice(sizes)),
-        )
-        for _ in range(count)
-    ]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_batch_is_that_of_the_builder_in_python(seed: int) -> None:
-    rng = random.Random(seed)
-    records = some_records(rng, rng.choice((1, 2, 100)))
-    expected = [Record(at, *record) for at, record in enumerate(records)]
-    assert statelog.batch(records) == build(expected)
-    assert statelog.batch(records, 7, 3, TRANSACTIONAL) == build(
-        expected, producer_id=7, producer_epoch=3, attributes=TRANSACTIONAL
-    )
-    assert crc_ok(statelog.batch(records))
-
-
-def test_batch_refuses_what_is_none() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        statelog.batch([])
-    with pytest.raises(TypeError):
-        statelog.batch([(1, "text", None)])  # type: ignore[list-item]
-    with pytest.raises(TypeError):
-        statelog.batch([(1, b"key", "text")])  # type: ignore[list-item]
 
 
 def gathered(raw: bytes, log_start: int = 0) -> dict[bytes, Any]:

@@ -4,14 +4,13 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, BatchInfo, batch_assign, batch_crc_ok, batch_parse
-from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
+from pyralog._speedups.plane.appends cimport answer_forwarded, append_batch, begin_round
 from pyralog._speedups.plane.commit cimport retire, roll, write_dirty
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
 from pyralog._speedups.plane.limits cimport take_limits
 from pyralog._speedups.plane.listings cimport list_producers, list_segments, locate_time
 from pyralog._speedups.plane.partition cimport (
-    partition_answer, partition_attach, partition_detach, partition_enqueue, permit_set, topic_by_name, topic_obtain,
+    partition_attach, partition_detach, permit_set, topic_by_name, topic_obtain,
 )
 from pyralog._speedups.plane.reader cimport run_parked, serve_frame
 from pyralog._speedups.plane.ring cimport done, free_command, post_event, take_commands
@@ -20,17 +19,15 @@ from pyralog._speedups.plane.transactions cimport list_aborted, txn_expire, txn_
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL,
-    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
-    E_CORRUPT_MESSAGE, E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
+    CMD_ROUND, CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
+    E_INVALID_REQUEST, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_OFFSET_OUT_OF_RANGE, E_UNKNOWN_TOPIC_OR_PARTITION,
     EVENT_DETACHED,
     Command, Connection, Engine, Partition, Settings, StaticAnswer, Topic,
 )
 from pyralog._speedups.plane.swap cimport swap_segments
 from pyralog._speedups.plane.waiters cimport NOBODY, partition_fail_waiters, partition_unused, partition_wake_all
-from pyralog._speedups.producers cimport (
-    AbortedTxn, ProducerBatch, batch_producer, producers_append, producers_check_epoch, producers_expire,
-)
-from pyralog._speedups.segment cimport BatchRef, LogConfig, Segment, log_set_start, segment_release
+from pyralog._speedups.producers cimport AbortedTxn, producers_expire
+from pyralog._speedups.segment cimport LogConfig, Segment, log_set_start, segment_release
 
 cdef extern from "<sys/epoll.h>" nogil:
     struct epoll_data:
@@ -108,57 +105,11 @@ cdef void move_start(Engine* e, Command* command) noexcept nogil:
     done(e, command, p.log.start, NULL, 0)
 
 
-cdef int coordinator_batch(Engine* e, Partition* p, BatchInfo* info) noexcept nogil:
-    """What the group coordinator writes for a producer, offsets of its transaction: no sequence counts, only the epoch."""
-    cdef ProducerBatch batch
-    cdef int rc = producers_check_epoch(p.producers, info.producer_id, info.producer_epoch)
-    if rc != 0 or info.attributes & ATTR_TRANSACTIONAL == 0:
-        return rc
-    info.base_offset = p.next_offset
-    batch_producer(info, &batch)
-    batch.at_bytes = p.taken_bytes
-    return 0 if producers_append(p.producers, &batch, e.now_ms) == 0 else E_KAFKA_STORAGE_ERROR
-
-
 cdef void keep_data(Engine* e, Command* command) noexcept nogil:
     """The plane has taken the command's bytes over; they are given back when they have been written."""
     e.buffered_bytes += command.size
     retire(e, command.data, command.size)
     command.data = NULL
-
-
-cdef int append_batch(Engine* e, Command* command) noexcept nogil:
-    """A batch made by Python: 0 when queued, else a Kafka error code."""
-    cdef Partition* p = command.partition
-    cdef BatchInfo info
-    cdef BatchRef ref
-    cdef int rc
-    if not p.leading:
-        return E_NOT_LEADER_OR_FOLLOWER
-    if e.failed or p.failed:
-        return E_KAFKA_STORAGE_ERROR
-    if batch_parse(command.data, command.size, &info) != 0 or not batch_crc_ok(command.data, &info):
-        return E_CORRUPT_MESSAGE
-    ref.data = command.data
-    ref.size = info.size
-    ref.base_offset = p.next_offset
-    ref.last_offset = p.next_offset + info.last_offset_delta
-    ref.max_timestamp = info.max_timestamp
-    ref.max_timestamp_offset = ref.last_offset
-    batch_assign(command.data, ref.base_offset, p.leader_epoch)
-    if info.producer_id >= 0 and info.attributes & ATTR_CONTROL == 0:
-        rc = coordinator_batch(e, p, &info)
-        if rc != 0:
-            return rc
-    if partition_answer(e, p, NOBODY, 0, ref.base_offset, <int64_t>command.cookie, ref.last_offset + 1) < 0:
-        return E_KAFKA_STORAGE_ERROR
-    if partition_enqueue(e, p, &ref) < 0:
-        p.n_answers -= 1
-        return E_KAFKA_STORAGE_ERROR
-    p.bytes_in += info.size
-    p.records_in += info.count
-    p.batches_in += 1
-    return 0
 
 
 cdef void queued(Engine* e, Command* command, int rc) noexcept nogil:
@@ -188,21 +139,6 @@ cdef void lead(Engine* e, Command* command) noexcept nogil:
 
 
 # --- requests ---
-
-cdef void reply(Engine* e, Command* command) noexcept nogil:
-    """b = 1 closes the connection once the bytes have left."""
-    cdef Connection* c = forwarded(e, command.token)
-    if c == NULL:
-        e.counters.commands_dropped += 1
-        return
-    if command.size > 0:
-        if buffer_reserve(&c.output, command.size) < 0:
-            connection_kill(e, c)
-            return
-        put_raw(&c.output, command.data, command.size)
-    c.closing = command.b == 1
-    unblock(e, c)
-
 
 cdef void resubmit(Engine* e, Command* command) noexcept nogil:
     cdef Connection* c = forwarded(e, command.token)
@@ -277,11 +213,13 @@ cdef void apply(Engine* e, Command* command) noexcept nogil:
     cdef Connection* c
     cdef int32_t kind = command.kind, rc
     if kind == CMD_REPLY:
-        reply(e, command)
+        answer_forwarded(e, command.token, command.data, command.size, command.b == 1)
+    elif kind == CMD_ROUND:
+        begin_round(e, command)
     elif kind == CMD_RESUBMIT:
         resubmit(e, command)
     elif kind == CMD_APPEND:
-        queued(e, command, append_batch(e, command))
+        queued(e, command, append_batch(e, command.partition, command.data, command.size, NOBODY, <int64_t>command.cookie))
     elif kind == CMD_PERMIT:
         permit(e, command)
     elif kind == CMD_PERMIT_VERSION:

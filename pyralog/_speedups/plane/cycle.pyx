@@ -5,6 +5,7 @@ from libc.stdint cimport uint16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
+from pyralog._speedups.plane.appends cimport finish_rounds, rounds_free
 from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.commit cimport flush
 from pyralog._speedups.plane.connection cimport connection_destroy, connection_kill, connection_open, connection_send
@@ -110,6 +111,7 @@ cdef void engine_free(Engine* e) noexcept nogil:
         if e.connections[i] != NULL:
             connection_destroy(e, e.connections[i])
     finish_jobs(e)
+    rounds_free(e)
     sessions_free(e)
     topics_free(e)
     for k in range(e.n_pool):
@@ -324,6 +326,7 @@ cdef void finish_cycle(Engine* e) noexcept nogil:
     if not e.sync_queue.running:
         finish_jobs(e)
         run_woken(e)
+    finish_rounds(e)
     send_touched(e)
     if e.answered > 0:
         # All of them at once: a clock for each would cost more than it tells.

@@ -1,24 +1,16 @@
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from typing_extensions import Buffer
 
 from pyralog._speedups.fileops import Files
+from pyralog._speedups.journal import Entry
+from pyralog._speedups.plane.delivery import Lane
 from pyralog._speedups.plane.handle import PartitionHandle
 from pyralog._speedups.segment import PartitionLog
 
-class EventKind:
-    REQUEST: Final = 1
-    HANDOVER: Final = 2
-    DONE: Final = 3
-    ROLLED: Final = 4
-    DETACHED: Final = 5
-    FAILED: Final = 6
-    CLOSED: Final = 7
-    CONNECTED: Final = 8
-    GONE: Final = 9
-
 class PlaneEngine:
     closed: bool
+    lane: Lane | None
     def __new__(
         cls,
         files: Files,
@@ -73,6 +65,7 @@ class PlaneEngine:
     def roll(self, handle: PartitionHandle, cookie: int) -> None: ...
     def swap_segments(self, handle: PartitionHandle, data: bytes, cookie: int) -> None: ...
     def append(self, handle: PartitionHandle, batch: bytes, cookie: int) -> None: ...
+    def append_round(self, entries: list[Entry], partitions: dict[Any, PartitionHandle], cookie: int) -> None: ...
     def write_marker(
         self,
         handle: PartitionHandle,

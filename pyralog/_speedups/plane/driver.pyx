@@ -9,39 +9,27 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from pyralog._speedups.fileops cimport Files
+from pyralog._speedups.journal cimport round_of
 from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
 from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
+from pyralog._speedups.plane.delivery cimport Lane, deliver
 from pyralog._speedups.plane.gate cimport gate_releasable
 from pyralog._speedups.plane.handle cimport PartitionHandle, fill_settings
 from pyralog._speedups.plane.limits cimport fill_limits
 from pyralog._speedups.plane.reader cimport connection_feed, resume_all
 from pyralog._speedups.plane.ring cimport (
-    clear_fd, free_event, push_command, signal_fd, stop_queue, take_events, work)
+    clear_fd, push_command, signal_fd, stop_queue, take_events, work)
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
-    CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_SEGMENTS,
-    CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
+    CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_ROUND,
+    CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
     ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
-    Command, Connection, Engine, Event, FileChunk, Histogram, Limits, Partition, Settings)
+    Command, Connection, Engine, FileChunk, Histogram, Limits, Partition, Settings)
 from pyralog._speedups.plane.transactions cimport txn_open
 from pyralog._speedups.segment cimport LogConfig, PartitionLog
 
 MARKER = struct.Struct(">hi?")
-
-
-class EventKind:
-    """Kinds of the tuples that Plane.events returns."""
-
-    REQUEST = 1
-    HANDOVER = 2
-    DONE = 3
-    ROLLED = 4
-    DETACHED = 5
-    FAILED = 6
-    CLOSED = 7
-    CONNECTED = 8
-    GONE = 9
 
 
 cdef void finish_all(Engine* e) noexcept nogil:
@@ -67,6 +55,7 @@ cdef class PlaneEngine:
     cdef readonly bint closed
     cdef bint corked            # commands do not wake the plane one by one
     cdef bint pushed
+    cdef public Lane lane       # takes requests before they become events, or None
 
     def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_connections_per_ip=2147483647,
                   int64_t max_request_bytes=104857600, int64_t max_buffered_bytes=268435456,
@@ -325,6 +314,22 @@ cdef class PlaneEngine:
     def append(self, PartitionHandle handle not None, bytes batch not None, uint64_t cookie):
         self.push(CMD_APPEND, handle.p, 0, batch, 0, 0, cookie)
 
+    def append_round(self, list entries not None, dict partitions not None, uint64_t cookie):
+        """Batches to the partitions of these handles, and the answers that wait for them; APPENDED follows."""
+        cdef Command* command
+        self.alive()
+        command = <Command*>calloc(1, sizeof(Command))
+        if command == NULL:
+            raise MemoryError
+        command.kind = CMD_ROUND
+        try:
+            command.data = <uint8_t*>round_of(entries, partitions, cookie)
+        except BaseException:
+            free(command)
+            raise
+        push_command(self.e, command, self.corked)
+        self.pushed = True
+
     def write_marker(self, PartitionHandle handle not None, int64_t producer_id, int16_t producer_epoch,
                      int32_t coordinator_epoch, bint commit, int64_t timestamp, uint64_t cookie):
         """Ends the producer's transaction; DONE with the offset of the marker."""
@@ -392,22 +397,10 @@ cdef class PlaneEngine:
 
     def events(self):
         """All events since the last call: (kind, handle or None, token, data, a, b, cookie)."""
-        cdef list out = []
-        cdef Event* event
-        cdef Event* following
-        cdef bytes data
         if self.closed:
-            return out
+            return []
         clear_fd(self.e.news)
-        event = take_events(self.e)
-        while event != NULL:
-            following = event.next
-            data = PyBytes_FromStringAndSize(<char*>event.data, event.size) if event.size > 0 else b""
-            out.append((event.kind, self.handles.get(<size_t>event.partition) if event.partition != NULL else None,
-                        event.token, data, event.a, event.b, event.cookie))
-            free_event(event)
-            event = following
-        return out
+        return deliver(take_events(self.e), self.handles, self.lane)
 
     @property
     def failure(self):

@@ -351,6 +351,7 @@ cdef enum:
     CMD_ABORTED = 32
     CMD_SWAP = 33
     CMD_LIMITS = 34
+    CMD_ROUND = 35
 
     EVENT_REQUEST = 1           # token, bytes, a = connection, b = reason
     EVENT_HANDOVER = 2          # fd, bytes read so far
@@ -361,6 +362,7 @@ cdef enum:
     EVENT_CLOSED = 7            # token of a forwarded request whose connection is gone
     EVENT_CONNECTED = 8         # a = connection, bytes = its peer's and its own socket address: before its first request
     EVENT_GONE = 9              # a = connection that was introduced so
+    EVENT_APPENDED = 10         # cookie of a round, bytes = the result of each of its parts
 
 
 ctypedef struct Command:
@@ -385,6 +387,30 @@ ctypedef struct Event:
     int64_t b
     uint64_t cookie
     Event* next
+
+
+# --- appends of Python that bring the answers with them ---
+
+ctypedef struct Round           # what Python appends in one turn of its loop
+
+ctypedef struct Part:           # one batch of a round
+    Round* round
+    Partition* partition        # NULL: not hosted here
+    uint8_t* batch              # owned until it is handed to the partition
+    int64_t batch_size
+    int64_t expected            # the base offset that Python counts on
+    uint8_t* answers            # owned; of requests that wait for this batch: token, size (int64 both), framed answer
+    int64_t answers_size
+    int64_t result              # the base offset, or minus Kafka's error code
+    Part* next                  # in Engine.settled
+
+
+ctypedef struct Round:
+    uint64_t cookie
+    int32_t n
+    int32_t left                # parts that are not settled
+    Part* parts
+    Round* next                 # in Engine.rounds
 
 
 # --- background work: the sync and cold threads ---
@@ -548,6 +574,8 @@ ctypedef struct Engine:
     Counters counters
     int64_t produce_errors[ERROR_CODES]     # requests by the first error in them, at Kafka's code + 1
     int64_t fetch_errors[ERROR_CODES]
+    Round* rounds               # those with parts that are not settled
+    Part* settled               # parts whose outcome is known, until the cycle's end
     int64_t answered            # produce requests of this cycle whose answer waits for nothing after it
     Histogram produce_ns
     Histogram fetch_ns

@@ -6,7 +6,7 @@ from libc.string cimport memmove
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.gate cimport answer_failed, gate_met
 from pyralog._speedups.plane.ring cimport count_error, post_event
-from pyralog._speedups.plane.state cimport EVENT_DONE, EVENT_FAILED, Answer, Connection, Engine, Partition, Waiter
+from pyralog._speedups.plane.state cimport EVENT_DONE, EVENT_FAILED, Answer, Connection, Engine, Part, Partition, Waiter
 
 cdef int64_t MANY = <int64_t>1 << 60
 
@@ -22,8 +22,18 @@ cdef void engine_fail(Engine* e, Partition* p, int32_t error) noexcept nogil:
         post_event(e, EVENT_FAILED, p, 0, NULL, 0, error, 0, 0)
 
 
+cdef void settle_part(Engine* e, Part* part, int64_t result) noexcept nogil:
+    """A batch of a round: the rest follows at the cycle's end (rounds.pyx)."""
+    part.result = result
+    part.next = e.settled
+    e.settled = part
+
+
 cdef void settle(Engine* e, const Answer* answer, int32_t error) noexcept nogil:
     """Tells whoever waits for this append how it went."""
+    if answer.connection == A_PART:
+        settle_part(e, <Part*>answer.answer, answer.slot if error == 0 else -error)
+        return
     if answer.connection == NOBODY:
         post_event(e, EVENT_DONE, NULL, 0, NULL, 0, answer.slot if error == 0 else -error, 0, <uint64_t>answer.answer)
         return

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from pyralog._speedups.commits import parse_commit
-from pyralog.api.audit import NO_MEMBER
-from pyralog.api.authorizer import Operation, ResourceType
+from pyralog._speedups.lane import CommitLane
+from pyralog.api.authorizer import AllowAll, Operation, ResourceType
 from pyralog.api.context import Context, Services
 from pyralog.api.coordinators import ask_group, demand_group, judge_offset_topics
 from pyralog.api.handler import Api
 from pyralog.api.offset_answers import OffsetAnswers, written_code
+from pyralog.coordinator.group.offsets import MAKE_COMMITTED
+from pyralog.coordinator.partitioner import partition_for
 from pyralog.errors import ErrorCode
 from pyralog.wire.messages import (
     OffsetCommitRequest,
@@ -34,8 +35,7 @@ from pyralog.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from pyralog.coordinator.waiting import Answered
-    from pyralog.net.plane import Forwarded
+    from pyralog._speedups.journal import Desk
 
 # An enum's member is looked up slowly.
 READ, GROUP, TOPIC = Operation.READ, ResourceType.GROUP, ResourceType.TOPIC
@@ -57,27 +57,25 @@ def handle(request: OffsetCommitRequest, context: Context) -> OffsetCommitRespon
     return asked.map(lambda response: ANSWERS.merged(response.topics, refused))
 
 
-def quick(forwarded: Forwarded, services: Services, answered: Answered) -> bool:
-    """A commit without anything to refuse, which is what nearly all are, without decoding it into messages."""
-    frame = forwarded.frame
-    commit = parse_commit(frame, services.groups.settings.offset_metadata_max_bytes)
-    if commit is None:
-        return False
-    of_nobody = commit.generation_id_or_member_epoch < NO_MEMBER and not commit.member_id
-    if of_nobody and not services.auditor.has_told(forwarded.connection, commit.group_id):
-        return False
-    principal, allows, image = forwarded.connection.principal, services.authorizer.allows, services.quorum.image
-    if not allows(principal, READ, GROUP, commit.group_id):
-        return False
-    for topic in commit.topics:
-        found = image.topics.get(topic.name) if topic.name is not None else image.topic_by_id(topic.topic_id)
-        if found is None:
+def lane(services: Services, desk: Desk) -> CommitLane:
+    """The way of commits without anything to refuse, which is what nearly all are."""
+    plane, allows = services.plane, services.authorizer.allows
+
+    def rights(connection: int, group: str, topics: list[str]) -> bool:
+        found = plane.connection(connection)
+        if found is None or not allows(found.principal, READ, GROUP, group):
             return False
-        name, topic.topic_id, partitions = found
-        if topic.last >= len(partitions) or not allows(principal, READ, TOPIC, name):
-            return False
-        topic.name = name
-    return services.groups.commit(commit, len(frame), answered)
+        return all(allows(found.principal, READ, TOPIC, topic) for topic in topics)
+
+    return CommitLane(
+        quorum=services.quorum,
+        groups=services.groups,
+        told=services.auditor.told_commits,
+        rights=None if type(services.authorizer) is AllowAll else rights,
+        make=MAKE_COMMITTED,
+        partition_for=partition_for,
+        desk=desk,
+    )
 
 
 def fail(request: OffsetCommitRequest, code: ErrorCode, why: str | None) -> OffsetCommitResponse:
@@ -85,4 +83,4 @@ def fail(request: OffsetCommitRequest, code: ErrorCode, why: str | None) -> Offs
     return ANSWERS.failed(request.topics, written_code(code))
 
 
-API = Api(8, "OffsetCommit", 2, 10, handle, fail, quick=quick)
+API = Api(8, "OffsetCommit", 2, 10, handle, fail, lane=lane)

@@ -38,7 +38,7 @@ from pyralog.wire.messages import (
 if TYPE_CHECKING:
     from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ImageDelta
-    from pyralog.coordinator.group.shard import GroupShard
+    from pyralog.coordinator.group.shard import Group, GroupShard
 
 EPOCHS_FROM = 9  # OffsetCommit: member epochs (KIP-848), and GROUP_ID_NOT_FOUND
 # Tombstones of one outcome; what is left is done in the next turn of the loop.
@@ -77,15 +77,11 @@ def commit_offsets(shard: GroupShard, request: ClientRequest, ticket: int, now_m
     return Outcome(records, (Reply(ticket, OffsetCommitResponse(topics=topics)),), timers)
 
 
-def admit_quick(shard: GroupShard, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
+def admit_quick(group: Group, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
     """The timers of a commit that the group takes; None: `commit_offsets` says what is wrong with it."""
-    group = shard.groups.get(commit.group_id)
-    if group is None:
-        return () if commit.generation_id_or_member_epoch < 0 else None
     if group.validate_offset_commit(commit, commit.version) is not ErrorCode.NONE:
         return None
-    timers: tuple[Timer, ...] = group.commit_timers(commit, now_ms)
-    return timers
+    return group.commit_timers(commit, now_ms)
 
 
 def _committed(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from pyralog._speedups.commits import Commit
 from pyralog._speedups.statelog import take_offsets
 from pyralog.coordinator.outcome import CoordinatorRecord, Transaction
 from pyralog.model import ZERO_UUID
@@ -33,7 +32,7 @@ class Committed(NamedTuple):
 
 
 # Committed._make without a Python frame, for a million of them.
-_MAKE = partial(tuple.__new__, Committed)
+MAKE_COMMITTED = partial(tuple.__new__, Committed)
 
 
 class Offsets:
@@ -115,15 +114,11 @@ class Offsets:
         groups = self._pending.setdefault(transaction.producer_id, {})
         groups.setdefault(group_id, {}).setdefault(topic, {})[partition] = committed
 
-    def store(self, commit: Commit, now_ms: int, record_offset: int) -> None:
-        """Apply the records of a commit, of which the first lies at this offset."""
-        self.count += commit.store(self.groups, _MAKE, record_offset, now_ms)
-
     def fill(
         self, records: dict[bytes, tuple[int, int, bytes | None]]
     ) -> tuple[int, list[tuple[int, int, bytes, bytes | None]]]:
         """Apply the newest committed records of a log to an empty state: 1 M of them in about a second."""
-        count, rest = take_offsets(records, self.groups, _MAKE)
+        count, rest = take_offsets(records, self.groups, MAKE_COMMITTED)
         self.count += count
         return count, list(rest)
 

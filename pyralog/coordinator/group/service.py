@@ -11,12 +11,10 @@ from pyralog.runtime import Pending
 from pyralog.wire.coordinator_records import GROUP_RECORDS
 
 if TYPE_CHECKING:
-    from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.group.settings import GroupSettings
     from pyralog.coordinator.group.shard import GroupShard
     from pyralog.coordinator.internal_topics import InternalTopic
-    from pyralog.coordinator.waiting import Answered
 
 GROUP_RESOURCE = 32  # cluster.image.ResourceType.GROUP
 
@@ -29,7 +27,7 @@ class GroupCoordinator:
         self.settings = settings
         self._new_id = new_id
         self._image: ClusterImage | None = None
-        self._partitions = 1
+        self.partitions = 1  # of __consumer_offsets, in the image that is followed
         # Of these topics, which a principal may see; set by app.py where there is access control.
         self.visible_topics: Callable[[str, Collection[str]], Collection[str]] = lambda _, topics: topics
         self.runtime: CoordinatorRuntime[GroupShard] = CoordinatorRuntime(topic.name, GROUP_RECORDS, ports, self._make)
@@ -62,7 +60,7 @@ class GroupCoordinator:
     def _follow(self, image: ClusterImage) -> None:
         self._image = image
         topic = image.topics.get(self.topic.name)
-        self._partitions = 1 if topic is None else len(topic.partitions)
+        self.partitions = 1 if topic is None else len(topic.partitions)
 
     def reconfigure(self, settings: GroupSettings) -> None:
         """Go by other settings from now on, groups and timers at hand included."""
@@ -82,11 +80,6 @@ class GroupCoordinator:
     def submit(self, group_id: str, request: Any, size: int = 0) -> Pending[Any]:
         """What the group's shard answers. KafkaError 14, 15, 16 while it is not to be had here."""
         return self.runtime.submit_by_key(self.topic, group_id, request, size)
-
-    def commit(self, commit: Commit, size: int, answered: Answered) -> bool:
-        """Store a commit that nothing speaks against; False: nothing has happened, `submit` says why."""
-        shard = self.runtime.active.get(partition_for(commit.group_id, self._partitions))
-        return shard is not None and shard.take(commit, size, answered)
 
     def write_marker(
         self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool

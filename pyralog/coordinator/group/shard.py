@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyralog._speedups.codec import Message
@@ -118,9 +117,8 @@ class GroupShard:
         # Of a group that becomes a classic one by the records at hand: its members. Volatile.
         self.converted: dict[str, dict[str, Former]] = {}
         self.offsets = Offsets()
-        # The quick way of a commit: see coordinator.outcome.QuickMachine.
-        self.admit = partial(admit_quick, self)
-        self.store = self.offsets.store
+        # The quick way of a commit: see _speedups.lane, which also puts into `offsets` what `replay` would.
+        self.admit = admit_quick
 
     def knows(self, group_id: str) -> bool:
         """Whether there is such a group. One that has offsets and no entry in `groups` is one of simple consumers:

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import os
 import struct
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyralog._speedups.journal import Entry, Outbox
 from pyralog.api.authorizer import AllowAll, Operation, ResourceType
 from pyralog.api.context import ApiSettings, Services
 from pyralog.api.dispatch import Dispatcher
@@ -27,7 +29,6 @@ from pyralog.coordinator.runtime import Ports
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import OffsetAndEpoch, TopicPartition
 from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
-from pyralog.records.batch import parse_header
 from pyralog.runtime import TaskScope, WorkPool, now_ms
 from pyralog.storage.epochs import LeaderEpochs
 from pyralog.storage.reader import TimestampOffset
@@ -110,6 +111,9 @@ class FakePlane:
         self.markers: list[tuple[Any, ...]] = []
         self.failed_markers: dict[TopicPartition, ErrorCode] = {}
         self.verified: list[tuple[TopicPartition, int, int]] = []
+        self.connections: dict[int, ConnectionInfo] = {}
+        self.lane: Any = None
+        self.outbox = Outbox(self)
 
     def follow(self, image: ClusterImage) -> None:
         wanted = {
@@ -158,15 +162,29 @@ class FakePlane:
         log.end += 1
         return log.end - 1
 
-    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
-        log = self.logs.get(tp)
-        if log is None:
-            self.soon(lambda: done(KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)))
-            return
-        offset = log.end
-        log.appended.append(batch)
-        log.end += parse_header(batch).record_count
-        self.soon(lambda: done(offset))
+    def append_round(self, entries: list[Entry]) -> None:
+        results = array("q")
+        for entry in entries:
+            log = self.logs.get(entry.journal.tp)
+            if log is None:
+                results.append(-ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+                continue
+            results.append(log.end)
+            log.appended.append(entry.batch())
+            log.end += entry.count
+        self.soon(lambda: self._appended(entries, results))
+
+    def _appended(self, entries: list[Entry], results: array[int]) -> None:
+        for entry, result in zip(entries, results, strict=True):
+            for token, frame in entry.told() if result >= 0 else ():
+                self.reply(token, frame)
+        self.outbox.appended(entries, results)
+
+    def connection(self, connection: int) -> ConnectionInfo | None:
+        return self.connections.get(connection)
+
+    def take_with(self, lane: Any) -> None:
+        self.lane = lane
 
     def soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)
@@ -269,6 +287,9 @@ class Node:
     def send(self, frame: bytes, reason: int = 0, connection: ConnectionInfo = CONNECTION) -> int:
         """Dispatch raw bytes; the token under which the plane hears of the outcome."""
         self._tokens += 1
+        self.plane.connections[connection.id] = connection
+        if self.plane.lane is not None and self.plane.lane.offer(self._tokens, frame, connection.id):
+            return self._tokens
         self.dispatcher.dispatch(Forwarded(self._tokens, frame, connection, reason))
         return self._tokens
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pyralog._speedups.journal import Desk
 from pyralog.api.dispatch import AnswerCache, Dispatcher
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
@@ -17,18 +18,19 @@ from pyralog.wire.protocol import encode_request
 from tests.unit.api.fakes import CONNECTION, CORRELATION_ID, Node, request_frame
 
 
-def serve(node: Node, handle: Any, *, fail: Any = None, cacheable: bool = False, quick: Any = None) -> Dispatcher:
+def serve(node: Node, handle: Any, *, fail: Any = None, cacheable: bool = False, lane: Any = None) -> Dispatcher:
     """A dispatcher whose Metadata is `handle`."""
 
     def fail_at_top(request: Any, code: ErrorCode, why: str | None) -> Any:
         return m.MetadataResponse(error_code=code)
 
-    api = Api(3, "Metadata", 0, 13, handle, fail or fail_at_top, cacheable=cacheable, quick=quick)
+    api = Api(3, "Metadata", 0, 13, handle, fail or fail_at_top, cacheable=cacheable, lane=lane)
     node.dispatcher = Dispatcher({3: api}, node.services)
     return node.dispatcher
 
 
 METADATA = m.MetadataRequest(topics=None)
+NOT_COORDINATOR = KafkaError(ErrorCode.NOT_COORDINATOR)
 
 
 async def test_answer_at_once(node: Node) -> None:
@@ -60,47 +62,37 @@ async def test_answer_later_does_not_hold_others(node: Node) -> None:
     assert dispatcher.stats.waiting == 0
 
 
-async def test_the_quick_way_takes_what_it_will_and_leaves_the_rest(node: Node) -> None:
-    taken: list[Any] = []
+async def test_a_lane_is_opened_at_the_first_request_and_may_fail_those_it_took(node: Node) -> None:
+    desks: list[Desk] = []
 
-    def quick(forwarded: Any, services: Any, answered: Any) -> bool:
+    def open_lane(services: Any, desk: Desk) -> Any:
         assert services is node.services
-        if forwarded.reason:
-            return False
-        taken.append(answered)
-        return True
+        desks.append(desk)
 
-    dispatcher = serve(node, lambda request, context: m.MetadataResponse(cluster_id="handled"), quick=quick)
-    first, second, left = node.post(3, 12, METADATA), node.post(3, 12, METADATA), node.post(3, 12, METADATA, reason=1)
-    assert node.answer(3, 12, left).cluster_id == "handled"
-    assert dispatcher.stats.waiting == 2
-    assert first not in node.plane.replies
-    taken[0].resolve(b"the whole frame")
-    taken[1].resolve(KafkaError(ErrorCode.NOT_COORDINATOR))
-    assert node.plane.replies[first] == b"the whole frame"
-    assert node.answer(3, 13, node.post(3, 13, METADATA, reason=1)).error_code == 0
-    assert second in node.plane.replies
-    stats = dispatcher.stats
-    assert (stats.waiting, stats.requests["Metadata"], stats.durations["Metadata"].count) == (0, 4, 4)
-    assert stats.errors == {("Metadata", "NOT_COORDINATOR"): 1}
+    dispatcher = serve(node, lambda request, context: m.MetadataResponse(cluster_id="handled"), lane=open_lane)
+    assert not desks
+    for _ in range(2):
+        assert node.answer(3, 12, node.post(3, 12, METADATA)).cluster_id == "handled"
+    [desk] = desks
+    desk.failed(77, request_frame(3, 13, encode_request(3, 13, METADATA)), CONNECTION.id, 0, NOT_COORDINATOR)
+    assert node.answer(3, 13, 77).error_code == ErrorCode.NOT_COORDINATOR
+    desk.failed(78, request_frame(3, 13, encode_request(3, 13, METADATA)), 99, 0, NOT_COORDINATOR)
+    assert 78 not in node.plane.replies  # its client has gone
+    assert dispatcher.stats.errors == {("Metadata", "NOT_COORDINATOR"): 1}
 
 
-async def test_what_the_quick_way_took_and_cannot_be_answered_ends_the_connection(
+async def test_what_a_lane_took_and_cannot_be_answered_ends_the_connection(
     node: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    taken: list[Any] = []
+    desks: list[Desk] = []
 
     def fail(request: Any, code: ErrorCode, why: str | None) -> Any:
         raise RuntimeError("no words for it")
 
-    def quick(forwarded: Any, services: Any, answered: Any) -> bool:
-        taken.append(answered)
-        return True
-
-    serve(node, None, fail=fail, quick=quick)
-    token = node.post(3, 12, METADATA)
-    taken[0].resolve(KafkaError(ErrorCode.NOT_COORDINATOR))
-    assert node.plane.closed == [token]
+    serve(node, lambda *_: m.MetadataResponse(), fail=fail, lane=lambda _, desk: desks.append(desk))
+    node.post(3, 12, METADATA)
+    desks[0].failed(77, request_frame(3, 12, encode_request(3, 12, METADATA)), CONNECTION.id, 0, NOT_COORDINATOR)
+    assert node.plane.closed == [77]
     assert "could not be answered" in caplog.text
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+from pyralog._speedups.journal import Entry, Outbox
 from pyralog.coordinator.outcome import CoordinatorRecord, Outcome, Reply, Timer, Transaction
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
-from pyralog.records.batch import Record, iterate_records, parse_header
+from pyralog.records.batch import Record, iterate_records
 from pyralog.wire.messages import OffsetCommitKey, OffsetCommitValue
 
 TP = TopicPartition("__consumer_offsets", 0)
@@ -24,16 +27,21 @@ class HeldPlane:
         self.batches: list[bytes] = []
         self.markers: list[tuple[int, int, int, bool]] = []
         self.waiting: list[tuple[asyncio.Future[tuple[int, bytes]], int]] = []
+        self.outbox = Outbox(self)
+        self.replies: dict[int, bytes] = {}
 
-    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[int | KafkaError], None]) -> None:
-        self.batches.append(batch)
+    def append_round(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.batches.append(entry.batch())
+            self._put(entry.count).add_done_callback(partial(self._told, entry))
 
-        def told(future: asyncio.Future[tuple[int, bytes]]) -> None:
-            error = future.exception()
-            assert error is None or isinstance(error, KafkaError)
-            done(future.result()[0] if error is None else error)
-
-        self._put(parse_header(batch).record_count).add_done_callback(told)
+    def _told(self, entry: Entry, future: asyncio.Future[tuple[int, bytes]]) -> None:
+        error = future.exception()
+        if error is None:
+            self.replies.update(entry.told())
+        else:
+            assert isinstance(error, KafkaError)
+        self.outbox.appended([entry], array("q", [future.result()[0] if error is None else -error.code]))
 
     def soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)

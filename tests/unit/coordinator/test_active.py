@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pyralog.coordinator.active import BATCH_BYTES, MAX_IN_FLIGHT, MAX_OUTCOME_BYTES, ActiveShard
+from pyralog._speedups.journal import BATCH_BYTES, MAX_IN_FLIGHT
+from pyralog.coordinator.active import MAX_OUTCOME_BYTES, ActiveShard
 from pyralog.coordinator.outcome import Transaction
 from pyralog.coordinator.waiting import Load
 from pyralog.errors import ErrorCode, KafkaError

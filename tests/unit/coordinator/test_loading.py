@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyralog._speedups.journal import Entry
 from pyralog.cluster.image import ClusterImage
 from pyralog.coordinator.active import ActiveShard
 from pyralog.coordinator.group.offset_requests import FetchOffsets
@@ -34,9 +35,10 @@ class Disk(HeldPlane):
         super().__init__(held=False)
         self.log: list[bytes] = []
 
-    def append_then(self, tp: Any, batch: bytes, done: Any) -> None:
-        self.log.append(struct.pack(">q", self.end) + batch[8:])
-        super().append_then(tp, batch, done)
+    def append_round(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.log.append(struct.pack(">q", self.end) + entry.batch()[8:])
+            super().append_round([entry])
 
     def start_marker(self, tp: Any, producer_id: int, producer_epoch: int, *args: Any, **options: Any) -> Any:
         self.log.append(marker(self.end, producer_id, producer_epoch, commit=options["commit"]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyralog._speedups.journal import Entry, Outbox
 from pyralog.cluster.image import NO_DELTA, ClusterImage, ImageDelta, TopicImage
 from pyralog.coordinator import runtime as module
 from pyralog.coordinator.group.offset_requests import FetchOffsets
@@ -36,6 +38,7 @@ class Node:
         self.blocked = asyncio.Event()
         self.blocked.set()
         self.broken = False
+        self.outbox = Outbox(self)
 
     def save(self) -> None:
         for tp, disk in self.disks.items():
@@ -55,11 +58,13 @@ class Node:
         disk = self.disks[tp]
         return [SegmentInfo(one.base_offset, disk.end, one.size_bytes, 0, 0, 0) for one in disk.pieces]  # type: ignore[attr-defined]
 
-    def append_then(self, tp: TopicPartition, batch: bytes, done: Callable[[Any], None]) -> None:
+    def append_round(self, entries: list[Entry]) -> None:
         if self.broken:
-            self.soon(lambda: done(KafkaError(ErrorCode.KAFKA_STORAGE_ERROR)))
-        else:
-            self.disks[tp].append_then(tp, batch, done)
+            codes = array("q", [-ErrorCode.KAFKA_STORAGE_ERROR] * len(entries))
+            self.soon(lambda: self.outbox.appended(entries, codes))
+            return
+        for entry in entries:
+            self.disks[entry.journal.tp].append_round([entry])
 
     def start_marker(self, tp: TopicPartition, *args: Any, **options: Any) -> Any:
         return self.disks[tp].start_marker(tp, *args, **options)

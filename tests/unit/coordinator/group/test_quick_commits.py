@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pyralog._speedups.commits import Commit, parse_commit
+from pyralog._speedups.journal import Desk
+from pyralog._speedups.lane import CommitLane
 from pyralog.cluster.image import ClusterImage, TopicImage
 from pyralog.coordinator.active import ActiveShard
+from pyralog.coordinator.group.offsets import MAKE_COMMITTED
 from pyralog.coordinator.group.settings import GroupSettings
 from pyralog.coordinator.group.shard import GroupShard
 from pyralog.coordinator.outcome import ClientRequest
+from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.waiting import Load
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import PartitionRegistration
@@ -29,6 +33,8 @@ TOPIC = TopicImage("t", bytes([1]) * 16, (PARTITION,) * 4)
 METADATA = bytes.fromhex("00010000000100017400000000ffffffff")
 IMAGE = ClusterImage(topics={"t": TOPIC}, topic_names={TOPIC.topic_id: "t"})
 COMMIT, JOIN, SYNC, BEAT = 8, 11, 14, 68
+CONNECTION = 5
+SETTINGS = GroupSettings(offset_metadata_max_bytes=50)
 
 
 class Side:
@@ -41,6 +47,19 @@ class Side:
         self.machine = GroupShard(0, GroupSettings(), IMAGE, lambda: f"id{next(ids)}")
         self.load = Load()
         self.shard = ActiveShard(TP, self.machine, 0, self.plane, lambda: self.now_ms, self.load, self._failed)
+        self.stats = SimpleNamespace(requests={"OffsetCommit": 0}, waiting=0)
+        self.waiting: dict[int, Pending[Any]] = {}
+        self.tokens = itertools.count(1)
+        runtime = SimpleNamespace(active={0: self.shard}, clock=lambda: self.now_ms)
+        self.lane = CommitLane(
+            quorum=SimpleNamespace(image=IMAGE),
+            groups=SimpleNamespace(settings=SETTINGS, runtime=runtime, partitions=1),
+            told={(CONNECTION, "g"), (CONNECTION, "h")},
+            rights=None,
+            make=MAKE_COMMITTED,
+            partition_for=partition_for,
+            desk=Desk("OffsetCommit", self.stats, lambda ns, times: None, self.refused),
+        )
         self.timers: list[Any] = []
         given = self.shard._timers.set
         self.shard._timers.set = lambda timer, now_ms: (self.timers.append(timer), given(timer, now_ms))[1]  # type: ignore[method-assign]
@@ -63,15 +82,27 @@ class Side:
             lambda answer: frame_response(header, encode_response(header.api_key, header.api_version, answer))
         )
 
-    def take(self, commit: Commit, size: int) -> Pending[Any] | None:
+    def take(self, frame: bytes) -> Pending[Any] | None:
         """The quick way; None when it does not take the commit."""
-        pending: Pending[Any] = Pending()
-        for topic in commit.topics:
-            topic.name, topic.topic_id = TOPIC.name, TOPIC.topic_id
-        return pending if self.shard.take(commit, size, pending) else None
+        token = next(self.tokens)
+        if not self.lane.offer(token, frame, CONNECTION):
+            return None
+        pending = self.waiting[token] = Pending[Any]()
+        return pending
+
+    def refused(self, token: int, frame: bytes, connection: int, began_ns: int, error: Any) -> None:
+        self.waiting.pop(token).resolve(error)
+
+    def settle(self) -> None:
+        """Hand on what the plane has answered."""
+        for token in [token for token in self.waiting if token in self.plane.replies]:
+            self.waiting.pop(token).resolve(self.plane.replies.pop(token))
 
     async def result(self, pending: Pending[Any]) -> Any:
         async with asyncio.timeout(10):
+            while not pending.done:
+                self.settle()
+                await asyncio.sleep(0)
             try:
                 return await pending
             except KafkaError as error:
@@ -93,8 +124,7 @@ class Pair:
     async def both(self, key: int, version: int, message: Any) -> Any:
         """The decoded answer of both."""
         frame = frame_request(key, version, 9, "client", encode_request(key, version, message))[4:]
-        commit = parse_commit(frame, 50) if key == COMMIT else None
-        pending = None if commit is None else self.quick.take(commit, len(frame))
+        pending = self.quick.take(frame)
         if pending is None:
             pending = self.quick.submit(frame)
         else:
@@ -210,19 +240,17 @@ async def test_a_group_of_the_newer_protocol() -> None:
 # --- what the shard does with one ---
 
 
-def simple_commit(partition: int = 0) -> Commit:
+def simple_commit(partition: int = 0) -> bytes:
     one = m.OffsetCommitRequestPartition(partition_index=partition, committed_offset=5, committed_metadata="")
     topics = [m.OffsetCommitRequestTopic(name="t", partitions=[one])]
     message = m.OffsetCommitRequest(group_id="g", member_id="", topics=topics)
-    commit = parse_commit(frame_request(COMMIT, 7, 9, "client", encode_request(COMMIT, 7, message))[4:], 50)
-    assert commit is not None
-    return commit
+    return frame_request(COMMIT, 7, 9, "client", encode_request(COMMIT, 7, message))[4:]
 
 
 async def test_the_answer_waits_for_the_log() -> None:
     side = Side()
     side.plane.held = True
-    first, second = side.take(simple_commit(0), 10), side.take(simple_commit(1), 10)
+    first, second = side.take(simple_commit(0)), side.take(simple_commit(1))
     assert first is not None
     assert second is not None
     await asyncio.sleep(0)
@@ -242,19 +270,19 @@ async def test_a_log_that_fails_answers_with_the_error() -> None:
     failures: list[BaseException] = []
     side.shard._failed = lambda _, error: failures.append(error)
     side.plane.held = True
-    pending = side.take(simple_commit(), 10)
+    pending = side.take(simple_commit())
     assert pending is not None
     await asyncio.sleep(0)
     side.plane.fail(ErrorCode.KAFKA_STORAGE_ERROR)
     assert await side.result(pending) is ErrorCode.NOT_COORDINATOR
     assert len(failures) == 1
-    assert side.take(simple_commit(), 10) is None  # it is closed
+    assert side.take(simple_commit()) is None  # it is closed
 
 
 async def test_without_room_nothing_is_taken() -> None:
     side = Side()
     side.load.max_waiting_bytes = 9
-    assert side.take(simple_commit(), 10) is None
+    assert side.take(simple_commit()) is None
     assert side.shard.next_offset == 0
 
 
@@ -262,8 +290,10 @@ async def test_records_that_cannot_be_applied_close_the_shard() -> None:
     side = Side()
     failures: list[BaseException] = []
     side.shard._failed = lambda _, error: failures.append(error)
-    side.machine.store = lambda *_: 1 // 0  # type: ignore[method-assign, assignment]
-    pending = side.take(simple_commit(), 10)
-    assert pending is not None
-    assert await side.result(pending) is ErrorCode.COORDINATOR_NOT_AVAILABLE
+    first = side.take(simple_commit(0))
+    assert first is not None
+    side.machine.offsets.groups = None  # type: ignore[assignment]
+    assert side.take(simple_commit(1)) is None  # the messages find no shard either
+    assert await side.result(first) is ErrorCode.COORDINATOR_NOT_AVAILABLE
     assert len(failures) == 1
+    assert side.stats.waiting == 0

@@ -1,0 +1,69 @@
+# A shard's way to its log: see journal.pyx.
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
+
+from pyralog._speedups.plane.state cimport Buffer, Event, Round
+
+
+cdef class Desk:
+    cdef object name
+    cdef object stats
+    cdef object took
+    cdef readonly object failed
+
+    cdef int answered(self, int32_t count, int64_t ns) except -1
+    cdef int refuse(self, uint64_t token, bytes frame, int64_t connection, int64_t began_ns, object error) except -1
+
+
+cdef class Entry:
+    cdef readonly Journal journal
+    cdef readonly int64_t base_offset
+    cdef readonly object transaction
+    cdef readonly object marker
+    cdef readonly list replies
+    cdef readonly int32_t count
+    cdef bint done
+    cdef Buffer records
+    cdef int64_t first_ms
+    cdef int64_t last_ms
+    cdef Buffer answers
+    cdef Event* taken
+    cdef int32_t n_taken
+    cdef int64_t taken_ns
+    cdef Desk desk
+
+    cdef uint8_t* begin_record(self, int64_t timestamp, int64_t key_size, int64_t value_size) except NULL
+    cdef void end_record(self, uint8_t* p) noexcept
+    cdef int take(self, Event* event, bytes answer, Desk desk, int64_t now_ns) except -1
+    cdef void seal(self) noexcept
+    cdef int tell(self) except -1
+    cdef int refuse(self, object error) except -1
+
+
+cdef class Journal:
+    cdef readonly object tp
+    cdef readonly int64_t next_offset
+    cdef readonly object machine
+    cdef readonly object load
+    cdef public bint closed
+    cdef Outbox outbox
+    cdef object unsent
+    cdef list sent
+    cdef bint planned
+
+    cdef Entry open_entry(self)
+    cdef Entry entry_for(self, int64_t size, object transaction)
+    cdef int plan(self) except -1
+    cdef int collect(self) except -1
+    cdef int appended(self, Entry entry, int64_t result) except -1
+
+
+cdef class Outbox:
+    cdef object log
+    cdef list due
+    cdef bint planned
+    cdef list collected
+
+    cdef int push(self) except -1
+
+
+cdef Round* round_of(list entries, dict partitions, uint64_t cookie) except NULL

@@ -1,0 +1,159 @@
+"""Offset commits on the quick way: from the plane's event into the group's shard, with no frame of Python in between.
+
+Taken is what nothing speaks against: right to everything, known partitions, a group that takes it. Anything else becomes
+a request as any other, is decoded, and hears from api/client/offset_commit.py and coordinator/group/offset_requests.py
+what is wrong with it. What is taken has the same effect and the same answer on both ways; tests hold them together.
+"""
+
+import logging
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, malloc
+from libc.string cimport memcpy
+
+from pyralog._speedups.commits cimport Commit, CommitTopic, commit_in
+from pyralog._speedups.journal cimport Desk, Entry, Journal
+from pyralog._speedups.plane.delivery cimport Lane
+from pyralog._speedups.plane.ring cimport free_event, monotonic_ns
+from pyralog._speedups.plane.state cimport EVENT_REQUEST, Event
+
+log = logging.getLogger(__name__)
+
+cdef enum:
+    OFFSET_COMMIT = 8           # the API key that a frame begins with
+    NO_MEMBER = 0               # generations and epochs of members are not below
+    REMEMBERED = 16384          # groups whose shard is known
+
+
+cdef class CommitLane(Lane):
+    """One for a node.
+
+    `rights(connection id, group, topics)` says whether the asker may commit, and is None where everybody may;
+    `told` holds (connection id, group) of commits by nobody that need not be audited again. `quorum.image` is the
+    cluster, `groups` the group coordinator; `make` makes a Committed of its fields, `partition_for` finds the shard.
+    """
+    cdef object quorum
+    cdef object groups
+    cdef dict active            # the shards that take requests, by partition
+    cdef set told
+    cdef object rights
+    cdef object make
+    cdef object partition_for
+    cdef object clock
+    cdef Desk desk
+    cdef dict places            # group -> partition of its shard
+    cdef int64_t partitions     # how many of those there are
+    cdef int64_t now_ms         # of these events; -1 = nobody has looked yet
+    cdef int64_t now_ns
+
+    def __init__(self, quorum not None, groups not None, set told not None, rights, make not None,
+                 partition_for not None, Desk desk not None):
+        self.quorum = quorum
+        self.groups = groups
+        self.active = groups.runtime.active
+        self.clock = groups.runtime.clock
+        self.told = told
+        self.rights = rights
+        self.make = make
+        self.partition_for = partition_for
+        self.desk = desk
+        self.places = {}
+        self.now_ms = -1
+
+    cdef void begin(self) noexcept:
+        self.now_ms = -1
+
+    cdef bint take(self, Event* event) noexcept:
+        if event.size < 2 or event.data[0] != 0 or event.data[1] != OFFSET_COMMIT:
+            return False
+        try:
+            return self.consider(event)
+        except Exception:
+            log.exception("a commit was left to the messages")
+            return False
+
+    def offer(self, uint64_t token, bytes frame not None, int64_t connection) -> bool:
+        """Whether a request is taken; what the plane does with each that it has for Python."""
+        cdef Event* event = <Event*>calloc(1, sizeof(Event))
+        if event == NULL:
+            raise MemoryError
+        event.size = PyBytes_GET_SIZE(frame)
+        event.data = <uint8_t*>malloc(event.size + 1)
+        if event.data != NULL:
+            memcpy(event.data, PyBytes_AS_STRING(frame), event.size)
+            event.kind = EVENT_REQUEST
+            event.token = token
+            event.a = connection
+            self.begin()
+            if self.take(event):
+                return True
+        free_event(event)
+        return False
+
+    cdef bint consider(self, Event* event) except -1:
+        """False: nothing has happened."""
+        cdef Journal shard
+        cdef Entry entry
+        cdef Commit commit = commit_in(event.data, event.size, self.groups.settings.offset_metadata_max_bytes)
+        if commit is None or not self.permitted(commit, event.a):
+            return False
+        shard = self.active.get(self.place(commit.group_id))
+        if shard is None or shard.closed:
+            return False
+        if shard.open_entry() is None and shard.load.full(event.size):
+            return False
+        if self.now_ms < 0:
+            self.now_ms = self.clock()
+            self.now_ns = monotonic_ns()
+        machine = shard.machine
+        group = (<dict?>machine.groups).get(commit.group_id)
+        if group is None:
+            if commit.generation_id_or_member_epoch >= NO_MEMBER:
+                return False
+        else:
+            timers = machine.admit(group, commit, self.now_ms)
+            if timers is None:
+                return False
+            if timers:
+                shard.set_timers(timers, self.now_ms)
+        entry = shard.entry_for(commit.records_size(), None)
+        try:
+            offset = shard.next_offset
+            commit.write(entry, self.now_ms)
+            offsets = machine.offsets
+            offsets.count += commit.keep(offsets.groups, self.make, offset, self.now_ms)
+            entry.take(event, commit.answer, self.desk, self.now_ns)
+        except Exception as error:
+            # What is in memory is no longer what is in the log: the shard starts again from that.
+            log.exception("%s-%d: a commit could not be applied", *shard.tp)
+            shard.fail(error)
+            return False        # the slow way tells that there is no such shard
+        return True
+
+    cdef bint permitted(self, Commit commit, int64_t connection) except -1:
+        """Whether all topics and partitions are there and the asker has the right to them. Gives each its name and id."""
+        cdef CommitTopic topic
+        if commit.generation_id_or_member_epoch < NO_MEMBER and not commit.member_id:
+            if (connection, commit.group_id) not in self.told:
+                return False
+        image = self.quorum.image
+        for topic in commit.topics:
+            found = image.topics.get(topic.name) if topic.name is not None else image.topic_by_id(topic.topic_id)
+            if found is None:
+                return False
+            topic.name, topic.topic_id, partitions = found
+            if topic.last >= len(partitions):
+                return False
+        return self.rights is None or self.rights(connection, commit.group_id, [topic.name for topic in commit.topics])
+
+    cdef object place(self, str group):
+        """The partition of __consumer_offsets that holds a group."""
+        cdef int64_t partitions = self.groups.partitions
+        if partitions != self.partitions or len(self.places) >= REMEMBERED:
+            self.places.clear()
+            self.partitions = partitions
+        found = self.places.get(group)
+        if found is None:
+            found = self.places[group] = self.partition_for(group, partitions)
+        return found
