@@ -13,7 +13,7 @@ from pyralog._speedups.plane.gate cimport deadline_due, touch
 from pyralog._speedups.plane.partition cimport close_idle, topics_free
 from pyralog._speedups.plane.reader cimport connection_read, resume_all, run_parked
 from pyralog._speedups.plane.ring cimport (
-    clear_fd, histogram_add, monotonic_ns, rings_free, rings_init, take_done, wall_ms,
+    clear_fd, histogram_add, monotonic_ns, rings_free, rings_init, take_done, tell, wall_ms,
 )
 from pyralog._speedups.plane.session cimport sessions_free
 from pyralog._speedups.plane.state cimport Connection, Engine, Job
@@ -328,6 +328,7 @@ cdef void finish_cycle(Engine* e) noexcept nogil:
         run_woken(e)
     finish_rounds(e)
     send_touched(e)
+    tell(e)
     if e.answered > 0:
         # All of them at once: a clock for each would cost more than it tells.
         histogram_add(&e.produce_ns, monotonic_ns() - e.now_ns, e.answered)
@@ -374,6 +375,7 @@ cdef void cycle(Engine* e, int timeout_ms) noexcept nogil:
             socket_event(e, events[i].data.u64, events[i].events)
     if e.n_resume > 0:
         resume_all(e)
+    tell(e)                 # of the requests: Python works on them while this thread writes and sends
     finish_cycle(e)
     e.counters.cycles += 1
     e.counters.cycle_ns += monotonic_ns() - e.now_ns

@@ -18,6 +18,7 @@ cdef void free_command(Command* command) noexcept nogil
 
 cdef int post_event(Engine* e, int32_t kind, Partition* partition, uint64_t token, const uint8_t* data, int64_t size,
                     int64_t a, int64_t b, uint64_t cookie) noexcept nogil
+cdef void tell(Engine* e) noexcept nogil
 cdef void done(Engine* e, const Command* command, int64_t result, const void* data, int64_t size) noexcept nogil
 cdef Event* take_events(Engine* e) noexcept nogil
 cdef void free_event(Event* event) noexcept nogil

@@ -151,8 +151,7 @@ cdef void free_command(Command* command) noexcept nogil:
 
 cdef int post_event(Engine* e, int32_t kind, Partition* partition, uint64_t token, const uint8_t* data, int64_t size,
                     int64_t a, int64_t b, uint64_t cookie) noexcept nogil:
-    """Copies the data. 0, or -ENOMEM."""
-    cdef bint first
+    """Copies the data; `tell` wakes Python for it. 0, or -ENOMEM."""
     cdef Event* event = <Event*>calloc(1, sizeof(Event))
     if event == NULL:
         e.counters.events_dropped += 1
@@ -172,17 +171,29 @@ cdef int post_event(Engine* e, int32_t kind, Partition* partition, uint64_t toke
     event.b = b
     event.cookie = cookie
     pthread_mutex_lock(&e.lock)
-    first = e.events == NULL
-    if first:
+    if e.events == NULL:
         e.events = event
     else:
         e.events_tail.next = event
     e.events_tail = event
     e.n_events += 1
     pthread_mutex_unlock(&e.lock)
-    if first:
-        signal_fd(e.news)
+    e.news_wanted = True
     return 0
+
+
+cdef void tell(Engine* e) noexcept nogil:
+    """Wakes Python for what has been posted since the last time: for many events at once, as each wake costs more than
+    an event."""
+    cdef bint left
+    if not e.news_wanted:
+        return
+    e.news_wanted = False
+    pthread_mutex_lock(&e.lock)
+    left = e.events != NULL     # else it has found them by itself
+    pthread_mutex_unlock(&e.lock)
+    if left:
+        signal_fd(e.news)
 
 
 cdef void done(Engine* e, const Command* command, int64_t result, const void* data, int64_t size) noexcept nogil:

@@ -567,6 +567,7 @@ ctypedef struct Engine:
     Event* events
     Event* events_tail
     int64_t n_events
+    bint news_wanted            # events were posted that Python has not been woken for
     Job* done
     JobQueue sync_queue
     JobQueue cold_queue
