@@ -288,9 +288,17 @@ def test_doctor_and_bundle(ask: Admin, tmp_path: Path) -> None:
     assert f"{target}: File exists" in ask("bundle", "--to", str(target), code=1).stderr
 
 
-def test_refusals_say_what_and_why(ask: Admin) -> None:
+def test_refusals_say_what_and_why(ask: Admin, topic: str) -> None:
     unknown = ask("topic", "describe", "nowhere", code=1)
     assert unknown.stderr == "pyralog-admin: there is no topic nowhere\n"
+    for words in (("produce", topic, "x"), ("consume", topic), ("trim", topic, "--before", "1")):
+        assert ask("topic", *words, "-p", "9", code=1).stderr == f"pyralog-admin: {topic} has no partition 9\n"
+    # What is too large is for the topic to say, and named by its number.
+    partly = ask("topic", "produce", topic, "-p", "0", stdin="small\n" + "x" * 2_000_000, code=1)
+    assert partly.stdout == f"{topic}:0 offset 0\n"
+    assert partly.stderr == "record 1: MESSAGE_TOO_LARGE\n"
+    ask("topic", "alter", topic, "--set", "max.message.bytes=3000000")
+    ask("topic", "produce", topic, "-p", "0", stdin="x" * 2_000_000)
     assert "retention.mss" in ask("topic", "create", "t", "--config", "retention.mss=1", code=1).stderr
     ask("topic", "create", "t", "--config", "retention.ms", code=2)
     assert "is no place in a log" in ask("topic", "trim", "t", "--before", "yesterday", code=2).stderr

@@ -156,8 +156,8 @@ class Ask(NamedTuple):
             self.show(value)
 
     def line(self, value: Mapping[str, Any], text: str) -> None:
-        """One of many answers: a line of JSON, or the text."""
-        click.echo(json.dumps(value, default=str) if self.form == "json" else text)
+        """One of many answers: a line of JSON (which YAML is too), or the text."""
+        click.echo(json.dumps(value, default=str) if self.form in ("json", "yaml") else text)
 
     def outcomes(self, rows: Rows) -> None:
         """Rows that may have an `error`, and the exit code that follows: 0, 1 when all failed, 4 when some did."""

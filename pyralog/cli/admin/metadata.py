@@ -29,6 +29,15 @@ def places_of(client: KafkaAdminClient, names: tuple[str, ...] = ()) -> list[tup
     return [(str(each["name"]), p["partition_index"]) for each in topics_of(client, names) for p in each["partitions"]]
 
 
+def places_among(client: KafkaAdminClient, name: str, only: tuple[int, ...] = ()) -> list[tuple[str, int]]:
+    """Partitions of a topic, all or `only` some; ends the command when it does not have one of those."""
+    (found,) = topics_of(client, (name,))
+    numbers = [p["partition_index"] for p in found["partitions"]]
+    if unknown := sorted(set(only) - set(numbers)):
+        fail(f"{name} has no partition {', '.join(map(str, unknown))}")
+    return [(name, number) for number in only or numbers]
+
+
 def partition_state(partition: dict[str, Any]) -> str:
     """What is wrong with a partition, or ok."""
     if partition["leader_id"] < 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, fail, note, pairs_of, quiet
-from pyralog.cli.admin.metadata import topics_of
+from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, note, pairs_of, quiet
+from pyralog.cli.admin.metadata import places_among
 from pyralog.cli.admin.offsets import ends_of, resolve, spec_of
 from pyralog.cli.admin.output import time_text
 from pyralog.cli.admin.telling import said
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 POLL_MS = 200
 # Records on their way, so that a stream without an end takes no more memory than this many.
 MOST_WAITING = 10_000
+# Of one record: whether it is too large is for the topic's max.message.bytes to say, not for the client library.
+MOST_BYTES = 100 << 20
 
 
 @command("produce")
@@ -54,8 +55,12 @@ def produce(
     quiet()
     fixed = [(header, value.encode()) for header, value in pairs_of(headers, "--header").items()]
     with ask.connected() as client:
-        topics_of(client, (name,))
-    options = {"acks": "all" if acks == "all" else int(acks), "enable_idempotence": acks == "all"}
+        places_among(client, name, () if partition is None else (partition,))
+    options = {
+        "acks": "all" if acks == "all" else int(acks),
+        "enable_idempotence": acks == "all",
+        "max_request_size": MOST_BYTES,
+    }
     waiting: deque[Any] = deque()
     numbers, failed = itertools.count(), 0
     with ask.told(), KafkaProducer(**ask.options(), compression_type=compression, **options) as producer:
@@ -144,11 +149,7 @@ def read(
 
     spec = spec_of(start)
     with ask.connected() as client:
-        (found,) = topics_of(client, (name,))
-        numbers = [p["partition_index"] for p in found["partitions"]]
-        if unknown := set(only) - set(numbers):
-            fail(f"{name} has no partition {', '.join(map(str, sorted(unknown)))}")
-        places = [(name, number) for number in only or numbers]
+        places = places_among(client, name, only)
         ends = ends_of(client, places)
         begin = resolve(client, dict.fromkeys(places, spec))
     for place, (first, end) in ends.items():
@@ -192,12 +193,10 @@ def _print(ask: Ask, record: Any, *, values: bool) -> None:
         "value": text_of(record.value),
         "headers": {name: text_of(value) for name, value in record.headers},
     }
-    if ask.form == "json":
-        click.echo(json.dumps(told))
-        return
     key = "" if record.key is None else f" {told['key']}:"
     where = f"{record.topic}:{record.partition} {record.offset}"
-    click.echo(f"{where} {time_text(record.timestamp)}{key} {'(no value)' if record.value is None else told['value']}")
+    value = "(no value)" if record.value is None else told["value"]
+    ask.line(told, f"{where} {time_text(record.timestamp)}{key} {value}")
 
 
 def text_of(data: bytes | None) -> str | None:

@@ -29,10 +29,12 @@ def said(error: BaseException) -> str:
     """What an exception says; a system error its message alone, any other after its kind."""
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
         error = error.reason
+    if isinstance(error, TimeoutError):
+        return "timed out"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     name = named(type(error))
-    text = ": ".join(str(each) for each in error.args if str(each)) or name
+    text = ": ".join(str(each) for each in error.args if each not in (None, "")) or name
     text = text.split(f"{type(error).__name__}: ", 1)[-1]
     return f"{name}: {text}" if text != name else name
 

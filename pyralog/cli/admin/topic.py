@@ -8,14 +8,14 @@ import click
 
 from pyralog.cli.admin.ask import Ask, Rows, asks, fail, note, pairs_of
 from pyralog.cli.admin.configs import change_configs, config_rows, describe
-from pyralog.cli.admin.metadata import partition_row, partition_state, topics_of
+from pyralog.cli.admin.metadata import partition_row, partition_state, places_among, topics_of
 from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
 from pyralog.cli.admin.records import consume, produce, tail
 from pyralog.cli.admin.telling import count, error_of
 from pyralog.cli.admin.tree import command, group
 
 if TYPE_CHECKING:
-    from kafka.admin import KafkaAdminClient
+    pass
 
 
 @group("topic")
@@ -195,7 +195,7 @@ def topic_trim(ask: Ask, name: str, before: str, only: tuple[int, ...], dry_run:
     """Delete the oldest records of a topic: before an offset, a time (ISO 8601), or all of them (end)."""
     spec = spec_of(before)
     with ask.connected() as client:
-        places = _places(client, name, only)
+        places = places_among(client, name, only)
         ends = ends_of(client, places)
         targets = resolve(client, dict.fromkeys(places, spec))
         rows: Rows = [
@@ -238,14 +238,6 @@ def topic_offsets(ask: Ask, names: tuple[str, ...], at: str | None) -> None:
                 for (t, p), (start, end) in sorted(ends_of(client, places).items())
             ]
     ask.show(rows)
-
-
-def _places(client: KafkaAdminClient, name: str, only: tuple[int, ...]) -> list[tuple[str, int]]:
-    (found,) = topics_of(client, (name,))
-    numbers = [p["partition_index"] for p in found["partitions"]]
-    if unknown := sorted(set(only) - set(numbers)):
-        fail(f"{name} has no partition {', '.join(map(str, unknown))}")
-    return [(name, number) for number in only or numbers]
 
 
 def _why(error: str, message: str | None) -> str:

@@ -17,10 +17,12 @@ from pyralog.cli.admin.telling import answered, count, said, whole_address
     [
         (errors.OffsetOutOfRangeError("p 3"), "OFFSET_OUT_OF_RANGE: p 3"),
         (errors.OffsetOutOfRangeError(), "OFFSET_OUT_OF_RANGE"),
+        (errors.MessageSizeTooLargeError(None), "MESSAGE_TOO_LARGE"),
         (errors.InvalidConfigurationError("InvalidConfigurationError: no"), "INVALID_CONFIG: no"),
         (errors.KafkaTimeoutError("too long"), "KafkaTimeout: too long"),
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
         (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+        (TimeoutError("The read operation timed out"), "timed out"),
         (ValueError("nothing"), "Value: nothing"),
     ],
 )
