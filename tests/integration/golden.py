@@ -18,6 +18,7 @@ from pyralog.wire import messages as m
 from tests.integration.wire_client import WireClient
 
 CREATE_TOPICS = 19
+SETTINGS: dict[str, object] = {"groups.initial_rebalance_delay_ms": 0}  # the reference of tests has it, too
 Outcome = list[Any]
 Run = Callable[[int, set[str] | None], dict[str, Outcome]]
 
@@ -55,10 +56,8 @@ def play(
     return {title: json.loads(json.dumps(answers(title, topic, topic_id))) for title in titles}
 
 
-def main(
-    run: Run, golden: Path, *, kafka: Mapping[str, object] | None = None, pyralog: Mapping[str, object] | None = None
-) -> int:
-    """`run(port, names)` plays the named cases, or all; `kafka` and `pyralog` are settings of the brokers."""
+def main(run: Run, golden: Path, *, kafka: Mapping[str, object] | None = None) -> int:
+    """`run(port, names)` plays the named cases, or all; `kafka` has settings for the reference."""
     from tests.reference.kafka import Kafka
     from tests.reference.pyralog import Pyralog
 
@@ -72,7 +71,7 @@ def main(
         golden.write_text("{\n" + lines + "\n}\n")
         return 0
     recorded = json.loads(golden.read_text())
-    with Pyralog(settings=dict(pyralog or {})) as broker:
+    with Pyralog(settings=SETTINGS) as broker:
         outcomes = run(broker.port, only)
     differs = [f"{name}: {line}" for name, steps in outcomes.items() for line in difference(recorded[name], steps)]
     print("\n".join(differs))

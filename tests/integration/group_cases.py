@@ -519,4 +519,4 @@ def flat(group: Group, steps: Outcome) -> Outcome:
 
 
 if __name__ == "__main__":
-    sys.exit(golden.main(run, GOLDEN, pyralog={"groups.initial_rebalance_delay_ms": 0}))
+    sys.exit(golden.main(run, GOLDEN))

@@ -360,4 +360,4 @@ def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
 
 
 if __name__ == "__main__":
-    sys.exit(golden.main(run, GOLDEN, pyralog={"groups.initial_rebalance_delay_ms": 0}))
+    sys.exit(golden.main(run, GOLDEN))

@@ -308,4 +308,4 @@ def run(port: int, only: set[str] | None = None) -> dict[str, list[Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(golden.main(run, GOLDEN, pyralog={"groups.initial_rebalance_delay_ms": 0}))
+    sys.exit(golden.main(run, GOLDEN))

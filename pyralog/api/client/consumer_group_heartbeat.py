@@ -28,10 +28,12 @@ from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
 
 
-def handle(request: ConsumerGroupHeartbeatRequest, context: Context) -> Awaitable[ConsumerGroupHeartbeatResponse]:
+def handle(
+    request: ConsumerGroupHeartbeatRequest, context: Context
+) -> ConsumerGroupHeartbeatResponse | Awaitable[ConsumerGroupHeartbeatResponse]:
     """Let the group's coordinator decide."""
     if not newer_groups(context):
-        raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
+        return ConsumerGroupHeartbeatResponse(error_code=ErrorCode.UNSUPPORTED_VERSION)
     demand_group(Operation.READ, request.group_id, context)
     for name in request.subscribed_topic_names or ():
         if not context.allows(Operation.DESCRIBE, name):

@@ -46,9 +46,8 @@ def _response(reply: UpdateFeaturesReply, context: Context) -> UpdateFeaturesRes
     wrong = next((one for one in reply.features if one.error is not ErrorCode.NONE), None)
     if wrong is None:
         named = reply.features if context.version < ONE_ERROR_FROM else ()
-        return UpdateFeaturesResponse(
-            results=[UpdatableFeatureResult(feature=one.name, error_message=one.error.name) for one in named]
-        )
+        results = [UpdatableFeatureResult(feature=one.name, error_message=one.error.name) for one in named]
+        return UpdateFeaturesResponse(error_message=None, results=results)
     return UpdateFeaturesResponse(
         error_code=wrong.error,
         error_message="The update failed for all features since the following feature had an error: "
