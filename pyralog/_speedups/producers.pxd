@@ -11,7 +11,7 @@ cdef enum:
 
     PRODUCER_BATCHES = 5        # remembered per producer
 
-ctypedef struct ProducerEntry:  # private to producers.pyx
+ctypedef struct ProducerEntry:  # private to producers.pyx and producer_snapshot.pyx
     int64_t producer_id
     int64_t last_timestamp      # of the newest batch, as the producer set it
     int64_t seen_ms             # when it was appended: what expiry goes by
@@ -42,7 +42,7 @@ ctypedef struct AbortedTxn:
     int64_t last_stable         # what was stable once this transaction had ended
 
 
-ctypedef struct ProducerTable:  # private to producers.pyx
+ctypedef struct ProducerTable:  # private to the same
     OpenTxn* txns               # by first offset
     int64_t n_txns
     int64_t txns_capacity
@@ -107,10 +107,12 @@ cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nog
 cdef int64_t producers_expire(ProducerTable* table, int64_t not_after_ms) noexcept nogil      # number removed
 cdef int64_t producers_count(const ProducerTable* table) noexcept nogil
 cdef int64_t producers_states(const ProducerTable* table, ProducerState* out, int64_t capacity) noexcept nogil
-# Serialized with a CRC; *out is malloc'd and the caller's. Returns bytes or -ENOMEM. Offset = log end it belongs to.
-cdef int64_t producers_dump(const ProducerTable* table, int64_t offset, uint8_t** out) noexcept nogil
-cdef int producers_load(ProducerTable* table, const uint8_t* data, int64_t size, int64_t* offset) noexcept nogil  # 0 or -EINVAL
 cdef void producers_clear(ProducerTable* table) noexcept nogil
+# For producer_snapshot: the entry or NULL; a new one, NULL without memory; room for entries, for one more open transaction.
+cdef ProducerEntry* producers_find(const ProducerTable* table, int64_t producer_id) noexcept nogil
+cdef ProducerEntry* producers_insert(ProducerTable* table, int64_t producer_id) noexcept nogil
+cdef int producers_resize(ProducerTable* table, int64_t capacity) noexcept nogil
+cdef int producers_reserve_txn(ProducerTable* table) noexcept nogil
 
 cdef inline int64_t producers_stable(const ProducerTable* table, int64_t hw) noexcept nogil:
     """The last stable offset."""
@@ -121,4 +123,3 @@ cdef inline int64_t producers_stable(const ProducerTable* table, int64_t hw) noe
 
 cdef list states_of(const ProducerTable* table)     # (producer id, epoch, last sequence, last timestamp)
 cdef list transactions_of(const ProducerTable* table)   # (producer id, coordinator epoch, first offset of the open one)
-cdef bytes dump_of(const ProducerTable* table, int64_t offset)

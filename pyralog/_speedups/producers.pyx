@@ -9,13 +9,11 @@ that is one more than the transaction's, so that what comes late is refused. The
 kept in order: the first of them is the last stable offset.
 """
 
-from libc.errno cimport EINVAL, ENOMEM
+from libc.errno cimport ENOMEM
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.stdlib cimport calloc, free, realloc
 
 from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, MARKER_NONE, BatchInfo, batch_marker
-from pyralog._speedups.crc32c cimport crc32c
-from pyralog._speedups.endian cimport load16, load32, load64, store16, store32, store64
 
 cdef enum:
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
@@ -24,15 +22,6 @@ cdef enum:
     TRANSACTION_COORDINATOR_FENCED = 52
 
     LAST_SEQUENCE = 0x7fffffff
-
-    # Snapshot: magic, CRC of all that follows, version, reserved, count, log end offset; then entries with their batches.
-    # Entries of version 1 know no transactions.
-    SNAPSHOT_MAGIC = 0x50595053
-    SNAPSHOT_VERSION = 2
-    SNAPSHOT_HEADER = 24
-    SNAPSHOT_ENTRY = 48
-    SNAPSHOT_ENTRY_1 = 32
-    SNAPSHOT_BATCH = 32
 
 
 cdef ProducerTable* producers_new() noexcept nogil:
@@ -51,7 +40,7 @@ cdef inline int64_t slot_of(int64_t producer_id, int64_t n_slots) noexcept nogil
     return <int64_t>((<uint64_t>producer_id * <uint64_t>0x9E3779B97F4A7C15) >> 32) & (n_slots - 1)
 
 
-cdef ProducerEntry* find(const ProducerTable* table, int64_t producer_id) noexcept nogil:
+cdef ProducerEntry* producers_find(const ProducerTable* table, int64_t producer_id) noexcept nogil:
     cdef int64_t slot
     cdef uint32_t index
     if table.n_slots == 0:
@@ -76,7 +65,7 @@ cdef void link_all(ProducerTable* table) noexcept nogil:
         table.slots[slot] = <uint32_t>(i + 1)
 
 
-cdef int resize(ProducerTable* table, int64_t capacity) noexcept nogil:
+cdef int producers_resize(ProducerTable* table, int64_t capacity) noexcept nogil:
     """Room for `capacity` entries (>= n_entries), with slots to match. 0 or -ENOMEM, then nothing has changed."""
     cdef ProducerEntry* entries
     cdef uint32_t* slots
@@ -101,11 +90,11 @@ cdef int resize(ProducerTable* table, int64_t capacity) noexcept nogil:
     return 0
 
 
-cdef ProducerEntry* insert(ProducerTable* table, int64_t producer_id) noexcept nogil:
+cdef ProducerEntry* producers_insert(ProducerTable* table, int64_t producer_id) noexcept nogil:
     cdef ProducerEntry* entry
     cdef int64_t slot
     if table.n_entries == table.capacity:
-        if resize(table, table.capacity * 2 if table.capacity > 0 else 2) != 0:
+        if producers_resize(table, table.capacity * 2 if table.capacity > 0 else 2) != 0:
             return NULL
     entry = &table.entries[table.n_entries]
     entry.producer_id = producer_id
@@ -127,7 +116,7 @@ cdef ProducerEntry* insert(ProducerTable* table, int64_t producer_id) noexcept n
 
 
 cdef int producers_check(ProducerTable* table, const ProducerBatch* batch, ProducerVerdict* out) noexcept nogil:
-    cdef const ProducerEntry* entry = find(table, batch.producer_id)
+    cdef const ProducerEntry* entry = producers_find(table, batch.producer_id)
     cdef int i
     if entry == NULL or entry.epoch < 0:
         return PRODUCER_NEW
@@ -148,16 +137,16 @@ cdef int producers_check(ProducerTable* table, const ProducerBatch* batch, Produ
 
 
 cdef bint producers_knows(const ProducerTable* table, int64_t producer_id) noexcept nogil:
-    return find(table, producer_id) != NULL
+    return producers_find(table, producer_id) != NULL
 
 
 cdef int producers_check_epoch(const ProducerTable* table, int64_t producer_id, int16_t epoch) noexcept nogil:
-    cdef const ProducerEntry* entry = find(table, producer_id)
+    cdef const ProducerEntry* entry = producers_find(table, producer_id)
     return INVALID_PRODUCER_EPOCH if entry != NULL and epoch < entry.epoch else 0
 
 
 cdef int producers_check_marker(const ProducerTable* table, const ProducerMarker* marker) noexcept nogil:
-    cdef const ProducerEntry* entry = find(table, marker.producer_id)
+    cdef const ProducerEntry* entry = producers_find(table, marker.producer_id)
     if entry == NULL:
         return 0
     if marker.producer_epoch < entry.epoch:
@@ -166,13 +155,13 @@ cdef int producers_check_marker(const ProducerTable* table, const ProducerMarker
 
 
 cdef ProducerEntry* producers_open(const ProducerTable* table, int64_t producer_id, int16_t epoch) noexcept nogil:
-    cdef ProducerEntry* entry = find(table, producer_id)
+    cdef ProducerEntry* entry = producers_find(table, producer_id)
     return entry if entry != NULL and entry.txn_first >= 0 and entry.epoch == epoch else NULL
 
 
 # --- open transactions ---
 
-cdef int reserve_txn(ProducerTable* table) noexcept nogil:
+cdef int producers_reserve_txn(ProducerTable* table) noexcept nogil:
     cdef OpenTxn* bigger
     cdef int64_t capacity = table.txns_capacity * 2 if table.txns_capacity > 0 else 4
     if table.n_txns < table.txns_capacity:
@@ -215,10 +204,10 @@ cdef int64_t txn_find(const ProducerTable* table, int64_t offset) noexcept nogil
 
 
 cdef int producers_end(ProducerTable* table, const ProducerMarker* marker, int64_t now_ms, AbortedTxn* out) noexcept nogil:
-    cdef ProducerEntry* entry = find(table, marker.producer_id)
+    cdef ProducerEntry* entry = producers_find(table, marker.producer_id)
     cdef int64_t i, at
     if entry == NULL:
-        entry = insert(table, marker.producer_id)
+        entry = producers_insert(table, marker.producer_id)
         if entry == NULL:
             return -ENOMEM
     if marker.producer_epoch > entry.epoch:
@@ -303,12 +292,12 @@ cdef void batch_producer(const BatchInfo* info, ProducerBatch* out) noexcept nog
 # --- batches ---
 
 cdef int producers_append(ProducerTable* table, const ProducerBatch* batch, int64_t now_ms) noexcept nogil:
-    cdef ProducerEntry* entry = find(table, batch.producer_id)
+    cdef ProducerEntry* entry = producers_find(table, batch.producer_id)
     cdef int i
-    if batch.transactional and reserve_txn(table) != 0:
+    if batch.transactional and producers_reserve_txn(table) != 0:
         return -ENOMEM
     if entry == NULL:
-        entry = insert(table, batch.producer_id)
+        entry = producers_insert(table, batch.producer_id)
         if entry == NULL:
             return -ENOMEM
     if entry.epoch != batch.producer_epoch:
@@ -354,7 +343,7 @@ cdef int64_t producers_expire(ProducerTable* table, int64_t not_after_ms) noexce
     while capacity > 16 and table.n_entries * 4 <= capacity:
         capacity //= 2
     if capacity < table.capacity:
-        resize(table, capacity)     # without memory for it the larger table does as well
+        producers_resize(table, capacity)     # without memory for it the larger table does as well
     return removed
 
 
@@ -374,124 +363,6 @@ cdef int64_t producers_states(const ProducerTable* table, ProducerState* out, in
     return n
 
 
-cdef int64_t producers_dump(const ProducerTable* table, int64_t offset, uint8_t** out) noexcept nogil:
-    cdef int64_t i, size = SNAPSHOT_HEADER
-    cdef int k, at
-    cdef const ProducerEntry* entry
-    cdef uint8_t* p
-    for i in range(table.n_entries):
-        size += SNAPSHOT_ENTRY + table.entries[i].count * SNAPSHOT_BATCH
-    out[0] = <uint8_t*>malloc(<size_t>size)
-    if out[0] == NULL:
-        return -ENOMEM
-    p = out[0]
-    store32(p, SNAPSHOT_MAGIC)
-    store16(p + 8, SNAPSHOT_VERSION)
-    store16(p + 10, 0)
-    store32(p + 12, <int32_t>table.n_entries)
-    store64(p + 16, offset)
-    p += SNAPSHOT_HEADER
-    for i in range(table.n_entries):
-        entry = &table.entries[i]
-        store64(p, entry.producer_id)
-        store64(p + 8, entry.last_timestamp)
-        store64(p + 16, entry.seen_ms)
-        store32(p + 24, entry.last_sequence)
-        store16(p + 28, entry.epoch)
-        p[30] = entry.count
-        p[31] = 0
-        store64(p + 32, entry.txn_first)
-        store32(p + 40, entry.coordinator_epoch)
-        store32(p + 44, 0)
-        p += SNAPSHOT_ENTRY
-        for k in range(entry.count):        # the oldest first
-            at = (entry.newest + PRODUCER_BATCHES + 1 - entry.count + k) % PRODUCER_BATCHES
-            store32(p, entry.first_sequences[at])
-            store32(p + 4, entry.last_sequences[at])
-            store64(p + 8, entry.base_offsets[at])
-            store64(p + 16, entry.last_offsets[at])
-            store64(p + 24, entry.timestamps[at])
-            p += SNAPSHOT_BATCH
-    store32(out[0] + 4, <int32_t>crc32c(0, out[0] + 8, <size_t>(size - 8)))
-    return size
-
-
-cdef int producers_load(ProducerTable* table, const uint8_t* data, int64_t size, int64_t* offset) noexcept nogil:
-    cdef const uint8_t* p = data + SNAPSHOT_HEADER
-    cdef const uint8_t* end = data + size
-    cdef int64_t i, n, entry_size
-    if size < SNAPSHOT_HEADER or load32(data) != SNAPSHOT_MAGIC or not 1 <= load16(data + 8) <= SNAPSHOT_VERSION:
-        return -EINVAL
-    entry_size = SNAPSHOT_ENTRY if load16(data + 8) > 1 else SNAPSHOT_ENTRY_1
-    if <uint32_t>load32(data + 4) != crc32c(0, data + 8, <size_t>(size - 8)):
-        return -EINVAL
-    n = load32(data + 12)
-    if n < 0 or n * entry_size > end - p or load64(data + 16) < 0:
-        return -EINVAL
-    for i in range(n):                      # all of it is checked before the first entry is taken
-        if end - p < entry_size or p[30] > PRODUCER_BATCHES or end - p < entry_size + p[30] * SNAPSHOT_BATCH:
-            return -EINVAL
-        p += entry_size + p[30] * SNAPSHOT_BATCH
-    if p != end:
-        return -EINVAL
-    producers_clear(table)
-    if n > 0 and resize(table, n) != 0:
-        return -ENOMEM
-    p = data + SNAPSHOT_HEADER
-    for i in range(n):
-        p = load_entry(table, p, entry_size)
-    offset[0] = load64(data + 16)
-    return load_txns(table)
-
-
-cdef int by_first_offset(const void* a, const void* b) noexcept nogil:
-    cdef int64_t x = (<const OpenTxn*>a).first_offset, y = (<const OpenTxn*>b).first_offset
-    return (x > y) - (x < y)
-
-
-cdef int load_txns(ProducerTable* table) noexcept nogil:
-    cdef int64_t i
-    for i in range(table.n_entries):
-        if table.entries[i].txn_first < 0:
-            continue
-        if reserve_txn(table) != 0:
-            producers_clear(table)
-            return -ENOMEM
-        table.txns[table.n_txns].first_offset = table.entries[i].txn_first
-        table.txns[table.n_txns].end_offset = -1
-        table.txns[table.n_txns].at_bytes = 0
-        table.n_txns += 1
-    if table.n_txns > 1:
-        qsort(table.txns, <size_t>table.n_txns, sizeof(OpenTxn), &by_first_offset)
-    return 0
-
-
-cdef const uint8_t* load_entry(ProducerTable* table, const uint8_t* p, int64_t size) noexcept nogil:
-    cdef ProducerEntry* entry = find(table, load64(p))
-    cdef int k
-    if entry == NULL:
-        entry = insert(table, load64(p))    # cannot fail: there is room
-    entry.last_timestamp = load64(p + 8)
-    entry.seen_ms = load64(p + 16)
-    entry.last_sequence = load32(p + 24)
-    entry.epoch = load16(p + 28)
-    entry.count = p[30]
-    entry.newest = entry.count - 1 if entry.count > 0 else 0
-    entry.txn_first = -1
-    if size == SNAPSHOT_ENTRY:
-        entry.txn_first = load64(p + 32)
-        entry.coordinator_epoch = load32(p + 40)
-    p += size
-    for k in range(entry.count):
-        entry.first_sequences[k] = load32(p)
-        entry.last_sequences[k] = load32(p + 4)
-        entry.base_offsets[k] = load64(p + 8)
-        entry.last_offsets[k] = load64(p + 16)
-        entry.timestamps[k] = load64(p + 24)
-        p += SNAPSHOT_BATCH
-    return p
-
-
 cdef void producers_clear(ProducerTable* table) noexcept nogil:
     free(table.entries)
     free(table.slots)
@@ -501,98 +372,6 @@ cdef void producers_clear(ProducerTable* table) noexcept nogil:
     table.txns = NULL
     table.n_entries = table.capacity = table.n_slots = 0
     table.n_txns = table.txns_capacity = table.n_ended = 0
-
-
-cdef class Producers:
-    """A producer table for tests and tools; the plane uses the functions above on tables of its own."""
-    cdef ProducerTable* table
-
-    def __cinit__(self):
-        self.table = producers_new()
-        if self.table == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        producers_free(self.table)
-
-    def check(self, producer_id, epoch, first_sequence, last_sequence, transactional=False) -> tuple:
-        """(verdict, base offset, timestamp): 0 append it, -1 duplicate of the batch at that offset, else a Kafka error."""
-        cdef ProducerBatch batch = make_batch(producer_id, epoch, first_sequence, last_sequence, -1, -1, -1)
-        batch.transactional = transactional
-        cdef ProducerVerdict verdict
-        verdict.base_offset = verdict.timestamp = -1
-        return producers_check(self.table, &batch, &verdict), verdict.base_offset, verdict.timestamp
-
-    def append(self, producer_id, epoch, first_sequence, last_sequence, base_offset, last_offset, timestamp, now_ms,
-               transactional=False):
-        cdef ProducerBatch batch = make_batch(producer_id, epoch, first_sequence, last_sequence, base_offset, last_offset,
-                                              timestamp)
-        batch.transactional = transactional
-        if producers_append(self.table, &batch, now_ms) != 0:
-            raise MemoryError
-
-    def end(self, producer_id, epoch, coordinator_epoch, commit, offset, timestamp, now_ms) -> tuple:
-        """A marker: (0 or a Kafka error, the aborted transaction as (first, last, last stable offset) or None)."""
-        cdef ProducerMarker marker
-        cdef AbortedTxn out
-        cdef int result
-        marker.producer_id = producer_id
-        marker.producer_epoch = epoch
-        marker.coordinator_epoch = coordinator_epoch
-        marker.commit = commit
-        marker.offset = offset
-        marker.timestamp = timestamp
-        result = producers_check_marker(self.table, &marker)
-        if result != 0:
-            return result, None
-        result = producers_end(self.table, &marker, now_ms, &out)
-        if result < 0:
-            raise MemoryError
-        return 0, (out.first_offset, out.last_offset, out.last_stable) if result == 1 else None
-
-    def settle(self, int64_t hw) -> int:
-        """Transactions whose markers lie below the high watermark are over; the last stable offset."""
-        producers_settle(self.table, hw)
-        return producers_stable(self.table, hw)
-
-    def transactions(self) -> list:
-        return transactions_of(self.table)
-
-    def expire(self, int64_t not_after_ms) -> int:
-        return producers_expire(self.table, not_after_ms)
-
-    def states(self) -> list:
-        return states_of(self.table)
-
-    def dump(self, int64_t offset) -> bytes:
-        return dump_of(self.table, offset)
-
-    def load(self, const uint8_t[::1] data not None) -> int:
-        """Replaces the table by a snapshot; its log end offset. ValueError when it is damaged."""
-        cdef int64_t offset = -1
-        cdef int result
-        if data.shape[0] == 0:
-            raise ValueError("not a producer snapshot")
-        result = producers_load(self.table, &data[0], data.shape[0], &offset)
-        if result == -ENOMEM:
-            raise MemoryError
-        if result != 0:
-            raise ValueError("not a producer snapshot")
-        return offset
-
-
-cdef ProducerBatch make_batch(producer_id, epoch, first_sequence, last_sequence, base_offset, last_offset, timestamp):
-    cdef ProducerBatch batch
-    batch.producer_id = producer_id
-    batch.producer_epoch = epoch
-    batch.first_sequence = first_sequence
-    batch.last_sequence = last_sequence
-    batch.base_offset = base_offset
-    batch.last_offset = last_offset
-    batch.timestamp = timestamp
-    batch.transactional = False
-    batch.at_bytes = 0
-    return batch
 
 
 cdef list states_of(const ProducerTable* table):
@@ -610,14 +389,3 @@ cdef list transactions_of(const ProducerTable* table):
         (table.entries[i].producer_id, table.entries[i].coordinator_epoch, table.entries[i].txn_first)
         for i in range(table.n_entries)
     ]
-
-
-cdef bytes dump_of(const ProducerTable* table, int64_t offset):
-    cdef uint8_t* data = NULL
-    cdef int64_t size = producers_dump(table, offset, &data)
-    if size < 0:
-        raise MemoryError
-    try:
-        return data[:size]
-    finally:
-        free(data)

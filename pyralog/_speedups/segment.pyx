@@ -9,9 +9,8 @@ from posix.fcntl cimport O_CREAT, O_RDWR, O_TRUNC
 from pyralog._speedups.batch cimport BATCH_HEADER, BatchInfo, batch_peek
 from pyralog._speedups.fileops cimport Files, iovec
 from pyralog._speedups.index cimport index_append, index_count
-from pyralog._speedups.producers cimport (
-    AbortedTxn, dump_of, producers_free, producers_load, producers_new, producers_replay, states_of, transactions_of,
-)
+from pyralog._speedups.producer_snapshot cimport dump_of, producers_load
+from pyralog._speedups.producers cimport AbortedTxn, producers_free, producers_new, producers_replay, states_of, transactions_of
 from pyralog._speedups.segfile cimport (
     active_of, finish_times, log_attach, segment_free, segment_new, segment_open, unmark,
 )

@@ -18,7 +18,7 @@ from crc32c import crc32c
 
 from pyralog._speedups import batch as headers
 from pyralog._speedups import records as walker
-from pyralog._speedups.producers import Producers
+from pyralog._speedups.producer_table import Producers
 from pyralog.config.loader import load
 from pyralog.config.problems import ConfigError
 from pyralog.errors import CorruptRecordError, StorageError

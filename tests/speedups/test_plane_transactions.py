@@ -10,7 +10,7 @@ from crc32c import crc32c
 
 from pyralog._speedups.batch import marker, parse
 from pyralog._speedups.faultfiles import FaultFiles
-from pyralog._speedups.producers import Producers
+from pyralog._speedups.producer_table import Producers
 from pyralog.records.batch import iterate_batches, iterate_records
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.recovery import RecoveryReport, close_partition, open_partition

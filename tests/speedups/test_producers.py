@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyralog._speedups.producers import Producers
+from pyralog._speedups.producer_table import Producers
 
 NEW, DUPLICATE, OUT_OF_ORDER, OLD_EPOCH = 0, -1, 45, 47
 LAST = 2**31 - 1

@@ -16,7 +16,7 @@ from pyralog._speedups.plane.transactions cimport txn_note_aborts, txn_stabilize
 from pyralog._speedups.plane.waiters cimport (
     NOBODY, engine_fail, partition_await, partition_unused, partition_wake, settle, waits_for_sync,
 )
-from pyralog._speedups.producers cimport producers_dump
+from pyralog._speedups.producer_snapshot cimport producers_dump
 from pyralog._speedups.segment cimport (
     Segment, log_append, log_fit, log_index_delta, log_index_pending, log_roll, log_wants_prealloc, segment_path,
 )

@@ -50,12 +50,15 @@ class CustomAssignor(Exception):
     """An assignment holds what only its assignor understands: the newer protocol cannot keep it."""
 
 
-def read_assignment(data: bytes, image: ClusterImage) -> dict[Uuid, list[int]]:
-    """The partitions that a member has been given, without topics that are gone. ProtocolError, CustomAssignor."""
+def read_assignment(data: bytes, image: ClusterImage, *, sticky: bool) -> dict[Uuid, list[int]]:
+    """The partitions that a member has been given, without topics that are gone. ProtocolError, CustomAssignor.
+
+    `sticky`: whatever else it holds may be forgotten.
+    """
     if not data:
         return {}
     said: Any = decode_blob(ASSIGNMENT, data)
-    if said.user_data:
+    if said.user_data and not sticky:
         raise CustomAssignor
     return _by_id(said.assigned_partitions, image)
 

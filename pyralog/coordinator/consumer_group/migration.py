@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 UPGRADES = frozenset({"upgrade", "bidirectional"})
 DOWNGRADES = frozenset({"downgrade", "bidirectional"})
+# What these add to an assignment is the one before it (librdkafka does): nothing is lost. Kafka refuses them.
+STICKY = frozenset({"sticky", "cooperative-sticky"})
 
 
 # --- a classic group becomes one of the newer protocol ---
@@ -91,10 +93,9 @@ def _check_upgrade(draft: Draft, classic: ClassicGroup) -> None:
 
 
 def _no_upgrade(draft: Draft, why: str) -> KafkaError:
-    return KafkaError(
-        ErrorCode.GROUP_ID_NOT_FOUND,
-        f"Cannot upgrade classic group {draft.group_id} to consumer group because {why}",
-    )
+    said = f"Cannot upgrade classic group {draft.group_id} to consumer group because {why}"
+    log.info("%s", said)
+    return KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, said)
 
 
 class _Converted(NamedTuple):
@@ -122,7 +123,7 @@ def _members(draft: Draft, classic: ClassicGroup, kept: Sequence[ClassicMember],
     for one in kept:
         try:
             subscription = read_subscription(_metadata(classic, one), image)
-            assigned = read_assignment(one.assignment, image)
+            assigned = read_assignment(one.assignment, image, sticky=classic.protocol in STICKY)
         except ProtocolError:
             raise _no_upgrade(draft, "the embedded consumer protocol is malformed.") from None
         except CustomAssignor:

@@ -25,9 +25,9 @@ def subscription(*owned: int) -> bytes:
     return encode_blob("ConsumerProtocolSubscription", 1, said)
 
 
-def assignment(*partitions: int) -> bytes:
+def assignment(*partitions: int, user_data: bytes | None = None) -> bytes:
     has = m.ConsumerProtocolAssignmentTopicPartition(topic="t", partitions=list(partitions))
-    said = m.ConsumerProtocolAssignment(assigned_partitions=[has] if partitions else [])
+    said = m.ConsumerProtocolAssignment(assigned_partitions=[has] if partitions else [], user_data=user_data)
     return encode_blob("ConsumerProtocolAssignment", 1, said)
 
 
@@ -39,13 +39,14 @@ class Group:
         self.world = World(1, given)
         self.world.set_topic("t", 4)
         self.world.configs["g"] = {INTERVAL: "0"}
+        self.assignor = "range"
 
     @property
     def group(self) -> Any:
         return self.world.shard.groups.get("g")
 
     def post_join(self, member_id: str = "", instance: str | None = None, version: int = 3, *owned: int) -> int:
-        protocol = m.JoinGroupRequestProtocol(name="range", metadata=subscription(*owned))
+        protocol = m.JoinGroupRequestProtocol(name=self.assignor, metadata=subscription(*owned))
         request = m.JoinGroupRequest(
             group_id="g",
             member_id=member_id,
@@ -321,18 +322,33 @@ def test_a_rebalance_that_was_due_before_an_upgrade_is_done_after_it() -> None:
     assert sorted(told.assignment.topic_partitions[0].partitions) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("assignor", "up"), [("range", False), ("my-own", False), ("sticky", True), ("cooperative-sticky", True)]
+)
+def test_only_the_user_data_of_sticky_assignors_may_be_forgotten(assignor: str, up: bool) -> None:
+    """librdkafka's say there what a member had before; what others say nobody but they can tell."""
+    g = Group()
+    g.assignor = assignor
+    a = g.join().member_id
+    assert g.sync(a, 1, {a: assignment(0, 1, 2, 3, user_data=b"had")}).error_code == 0
+    if not up:
+        with pytest.raises(KafkaError, match="unsupported custom assignor"):
+            g.young()
+        return
+    assert g.young().error_code == 0
+    assert [sorted(each) for each in g.group.members[a].owned.values()] == [[0, 1, 2, 3]]
+
+
 def test_assignments_that_the_newer_protocol_cannot_keep() -> None:
     g = Group()
     image = g.world.image
     with pytest.raises(CustomAssignor):
-        read_assignment(
-            encode_blob("ConsumerProtocolAssignment", 0, m.ConsumerProtocolAssignment(user_data=b"x")), image
-        )
+        read_assignment(assignment(user_data=b"x"), image, sticky=False)
     topic_id = image.topics["t"].topic_id
     for metadata, version in ((b"", 0), (b"\0\3...", 3), (b"\x7f\xff", 3), (b"\xff\xff", 0)):
         data = write_assignment({topic_id: {1}, bytes(16): {2}}, metadata, image)
         assert data[:2] == version.to_bytes(2, "big")
-        assert read_assignment(data, image) == {topic_id: [1]}
+        assert read_assignment(data, image, sticky=False) == {topic_id: [1]}
     a, b = g.join().member_id, None
     ticket = g.post_join()
     g.join(a)
