@@ -19,6 +19,7 @@ DECOMPRESSED_LIMIT_BYTES = 128 * 1024 * 1024
 _FIRST_BUFFER_BYTES = 64 * 1024
 _GROWTH = 8
 _BUFFER_FULL = "whole buffer"  # of the message that cramjam gives when the output does not fit
+_LZ4_DEFAULT, _LZ4_FAST = 9, 1  # in Kafka, too, the level that is set when nothing is said means the fast compressor
 _SNAPPY_MAX_RATIO = 32  # the format cannot expand more than 64 bytes from 3
 _SNAPPY_BLOCK_BYTES = 32 * 1024
 # Header of snappy-java's stream ("xerial"): magic, version, least compatible version. Blocks with a length follow.
@@ -51,6 +52,7 @@ def compress(codec: Codec, data: bytes, level: int | None = None) -> bytes:
         return _compress_xerial(data)
     if codec == Codec.LZ4:
         # Java's reader refuses linked blocks, which cramjam.lz4.compress would make.
+        level = _LZ4_FAST if level in (None, _LZ4_DEFAULT) else level
         frame = cramjam.lz4.Compressor(level=level, content_checksum=False, block_linked=False)
         frame.compress(data)
         return bytes(frame.finish())
@@ -75,6 +77,33 @@ def decompress(codec: Codec, data: bytes | memoryview, limit_bytes: int = DECOMP
     if data.startswith(_XERIAL_MAGIC):
         return _decompress_xerial(data, limit_bytes)
     return _decompress_snappy(data, limit_bytes, limit_bytes)
+
+
+class Scratch:
+    """Decompresses batches one after the other into the same memory, which grows up to the limit."""
+
+    def __init__(self, limit_bytes: int = DECOMPRESSED_LIMIT_BYTES) -> None:
+        self._limit = limit_bytes
+        self._buffer = bytearray(min(_FIRST_BUFFER_BYTES, limit_bytes))
+
+    def decompress(self, codec: Codec, data: memoryview) -> bytes | memoryview:
+        """As the function does it; the result is good until the next call."""
+        into = _INTO.get(codec)
+        if into is None:
+            return decompress(codec, data, self._limit)
+        try:
+            return memoryview(self._buffer)[: into(data, self._buffer)]
+        except cramjam.DecompressionError:
+            plain = decompress(codec, data, self._limit)
+            self._buffer = bytearray(min(2 * len(plain), self._limit))
+            return plain
+
+
+_INTO: dict[int, Callable[[memoryview, bytearray], int]] = {
+    Codec.GZIP: cramjam.gzip.decompress_into,
+    Codec.LZ4: cramjam.lz4.decompress_into,
+    Codec.ZSTD: cramjam.zstd.decompress_into,
+}
 
 
 def _into_growing_buffer(

@@ -20,8 +20,8 @@ from pyralog._speedups.keymap import KeyMap
 from pyralog._speedups.mapper import Mapper
 from pyralog._speedups.survey import Survey
 from pyralog.errors import CorruptRecordError
-from pyralog.records.batch import HEADER_BYTES, parse_header
-from pyralog.records.compression import Codec, compress, decompress
+from pyralog.records.batch import HEADER_BYTES
+from pyralog.records.compression import Codec, Scratch, compress
 from pyralog.storage.cleaned import AbortedLike, CleanedFiles
 from pyralog.storage.names import INDEX, LOG, TIMEINDEX, segment_name
 from pyralog.storage.retention import SegmentLike
@@ -30,6 +30,8 @@ _CHUNK_BYTES = 1 << 20
 _MOST_SEGMENTS = 64  # in one swap, which is one step of the plane
 _MOST_OFFSETS = 0x7FFFFFFF  # Kafka's indexes of a segment hold 32-bit offsets
 _INDEX_ENTRY = 16
+_LENGTH = struct.Struct(">i")  # of a batch, at 8: without what stands before
+_AT_CODEC = 22
 
 Pause = Callable[[int], None]
 
@@ -137,6 +139,15 @@ def groups(segments: Sequence[SegmentLike], rules: Rules) -> list[list[SegmentLi
     return found
 
 
+def _batch(data: memoryview) -> memoryview:
+    """The first batch of some, whose length has been looked at."""
+    return data[: _LENGTH.unpack_from(data, 8)[0] + 12]
+
+
+def _codec(batch: memoryview) -> Codec:
+    return Codec(batch[_AT_CODEC] & 0x07)
+
+
 class Compaction:
     """One pass over a partition. `pause` is told how many bytes were read, and may sleep."""
 
@@ -163,6 +174,7 @@ class Compaction:
         self._files = files or Files()
         self._pause = pause
         self._cleaner: Cleaner | None = None
+        self._scratch = Scratch(rules.max_batch_bytes)
         self.read_bytes = 0
 
     @property
@@ -218,7 +230,7 @@ class Compaction:
                 taken, code = mapper.map(data[at:], first, segment.next_offset)
                 at += taken
                 if code == compact.COMPRESSED:
-                    batch = self._batch(data[at:])
+                    batch = _batch(data[at:])
                     code = mapper.map_body(batch, self._plain(batch), first)
                     if code == compact.MORE:
                         at += len(batch)
@@ -279,17 +291,15 @@ class Compaction:
             at += taken
             if code != compact.COMPRESSED:
                 return at, code
-            batch = self._batch(data[at:])
+            batch = _batch(data[at:])
             kept = cleaner.clean_body(batch, self._plain(batch))
             if kept is not None:
-                cleaner.emit(kept[0], compress(Codec(batch[22] & 0x07), kept[1]))
+                cleaner.emit(kept[0], compress(_codec(batch), kept[1]))
             at += len(batch)
 
-    def _batch(self, data: memoryview) -> memoryview:
-        return data[: parse_header(data).size]
-
-    def _plain(self, batch: memoryview) -> bytes:
-        return decompress(Codec(batch[22] & 0x07), batch[HEADER_BYTES:], self._rules.max_batch_bytes)
+    def _plain(self, batch: memoryview) -> bytes | memoryview:
+        """Its records, good until the next batch is decompressed."""
+        return self._scratch.decompress(_codec(batch), batch[HEADER_BYTES:])
 
     def _walk(
         self,

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.benchmarks import curves, groups, loadgen, parts, rebuild, report
+from tests.benchmarks import compacting, curves, groups, loadgen, parts, rebuild, report
 from tests.benchmarks.loads import LOADS
 from tests.benchmarks.session import Options, Session, machine_busy
 from tests.reference import kafka
@@ -36,6 +36,7 @@ PARTS: dict[str, tuple[Callable[[Session], None], bool, bool]] = {
     "rebalances": (groups.rebalances, False, False),
     "storm": (groups.storm, False, False),
     "rebuild": (rebuild.rebuild, False, True),
+    "compaction": (compacting.compaction, False, False),
     "partitions": (curves.partitions, False, True),
     "connections": (curves.connections, False, True),
     "recovery": (curves.recovery, False, True),
@@ -56,6 +57,7 @@ def options_of(args: argparse.Namespace) -> Options:
             start_repetitions=1,
             idle_secs=3.0,
             group_members=200,
+            compaction_bytes=512 << 20,
             only=options.only,
         )
     options.secs = args.secs or options.secs

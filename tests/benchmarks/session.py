@@ -29,6 +29,7 @@ class Options:
     start_repetitions: int = 3
     idle_secs: float = 8.0
     group_members: int = 1000
+    compaction_bytes: int = 1 << 30
     only: tuple[str, ...] = ()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kafka import codec as kafka_python
 
 from pyralog.errors import CorruptRecordError
-from pyralog.records.compression import Codec, DecompressionLimitError, compress, decompress
+from pyralog.records.compression import Codec, DecompressionLimitError, Scratch, compress, decompress
 
 CODECS = [Codec.GZIP, Codec.SNAPPY, Codec.LZ4, Codec.ZSTD]
 MIB = 1024 * 1024
@@ -95,6 +95,28 @@ def test_levels() -> None:
     for codec, levels in ((Codec.GZIP, (-1, 1, 9)), (Codec.LZ4, (1, 9, 17)), (Codec.ZSTD, (-5, 1, 3, 22))):
         for level in levels:
             assert decompress(codec, compress(codec, data, level)) == data
+
+
+def test_lz4_is_fast_unless_another_level_is_asked_for() -> None:
+    """Kafka takes its fast compressor for the default level, 9, which would be slow as a level of the high one."""
+    data = b"".join(b"%d of some numbers, " % (number * number) for number in range(5_000))
+    fast, high = compress(Codec.LZ4, data), compress(Codec.LZ4, data, 8)
+    assert compress(Codec.LZ4, data, 9) == compress(Codec.LZ4, data, 1) == fast
+    assert len(high) < len(fast)
+
+
+@pytest.mark.parametrize("codec", [Codec.NONE, *CODECS])
+def test_the_same_memory_takes_batch_after_batch(codec: Codec) -> None:
+    scratch = Scratch(limit_bytes=MIB)
+    for size in (10, 300_000, 1, MIB, 70_000):
+        data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        assert bytes(scratch.decompress(codec, memoryview(compress(codec, data)))) == data
+    with pytest.raises(DecompressionLimitError):
+        scratch.decompress(codec, memoryview(compress(codec, bytes(MIB + 1))))
+    if codec != Codec.NONE:
+        with pytest.raises(CorruptRecordError):
+            scratch.decompress(codec, memoryview(b"certainly not compressed data"))
+    assert bytes(scratch.decompress(codec, memoryview(compress(codec, b"goes on")))) == b"goes on"
 
 
 def test_gzip_of_several_members() -> None:
