@@ -293,6 +293,11 @@ def test_refusals_say_what_and_why(ask: Admin, topic: str) -> None:
     assert unknown.stderr == "pyralog-admin: there is no topic nowhere\n"
     for words in (("produce", topic, "x"), ("consume", topic), ("trim", topic, "--before", "1")):
         assert ask("topic", *words, "-p", "9", code=1).stderr == f"pyralog-admin: {topic} has no partition 9\n"
+    assert ask("topic", "describe", "a b", code=1).stderr == "pyralog-admin: no topic can be called 'a b'\n"
+    assert ask("topic", "consume", "", code=1).stderr == "pyralog-admin: no topic can be called ''\n"
+    for kind in ("group", "txn"):
+        assert "'Dozing' is not one of " in ask(kind, "list", "--state", "Dozing", code=2).stderr
+        ask(kind, "list", "--state", "empty")
     # What is too large is for the topic to say, and named by its number.
     partly = ask("topic", "produce", topic, "-p", "0", stdin="small\n" + "x" * 2_000_000, code=1)
     assert partly.stdout == f"{topic}:0 offset 0\n"

@@ -11,6 +11,7 @@ from pyralog.cli.admin import backup_store as store
 from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, fail, note
 from pyralog.cli.admin.output import size_text
 from pyralog.cli.admin.progress import Progress
+from pyralog.cli.admin.telling import said
 from pyralog.cli.admin.tree import command, group
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -42,10 +43,13 @@ def _rate(context: click.Context, parameter: click.Parameter, value: str | None)
 def create(ask: Ask, data_dir: Path, target: Path, incremental: bool, throttle: int | None) -> None:
     """Copy a node's data directory, with a checksum of every file."""
     try:
+        store.identity(data_dir)
         with Progress("backup", store.size_of(data_dir), wanted=ask.progress) as progress:
             made = store.create(data_dir, target, incremental=incremental, moved=progress.add, rate_bytes=throttle)
-    except (store.BackupError, OSError) as error:
+    except store.BackupError as error:
         fail(f"no backup was made: {error}")
+    except OSError as error:
+        fail(f"no backup was made: {error.filename}: {said(error)}")
     copied = sum(entry.size for entry in made.files if not entry.linked)
     ask.document(
         {
@@ -111,7 +115,7 @@ def backup_restore(ask: Ask, target: Path, data_dir: Path, name: str | None) -> 
         folder = store.find(target, name)
         with Progress("restore", store.read_manifest(folder).size_bytes, wanted=ask.progress) as progress:
             restored = store.restore(folder, data_dir, progress.add)
-    except (store.BackupError, OSError) as error:
+    except store.BackupError as error:
         fail(str(error))
     note(f"Restored {restored.id} of node {restored.node_id} to {data_dir}: {size_text(restored.size_bytes)}.")
 

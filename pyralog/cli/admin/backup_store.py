@@ -78,8 +78,13 @@ def identity(data_dir: Path) -> tuple[str, int]:
 
 
 def size_of(data_dir: Path) -> int:
-    """Bytes that a backup will look at."""
-    return sum(path.stat().st_size for path in data_dir.rglob("*") if path.is_file())
+    """Bytes that a backup will look at; what retention takes meanwhile is not counted."""
+    total = 0
+    for folder, _, files in os.walk(data_dir):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
 
 
 def create(data_dir: Path, target: Path, *, incremental: bool, moved: Moved, rate_bytes: int | None = None) -> Manifest:
@@ -272,7 +277,9 @@ def read_manifest(backup: Path) -> Manifest:
         if told.pop("format") != FORMAT:
             raise ValueError("its format is not known")
         return Manifest(**{**told, "files": tuple(Entry(*entry) for entry in told["files"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise BackupError(f"{backup / MANIFEST} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{backup / MANIFEST} cannot be used: {error}") from error
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 DEAD = ("Dead", "")
+STATES = ("PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty", "Assigning", "Reconciling")
 
 
 @admin_group("group")
@@ -25,7 +26,7 @@ def group() -> None:
 
 
 @command("list")
-@click.option("--state", "states", multiple=True, help="Only groups in this state.")
+@click.option("--state", "states", type=click.Choice(STATES, False), multiple=True, help="Only groups in this state.")
 @asks
 def group_list(ask: Ask, states: tuple[str, ...]) -> None:
     """Every group: state, type, protocol."""

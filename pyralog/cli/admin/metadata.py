@@ -9,15 +9,18 @@ from pyralog.cli.admin.ask import fail
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
-UNKNOWN_TOPIC = 3
+UNKNOWN_TOPIC, INVALID_TOPIC = 3, 17
 
 
 def topics_of(client: KafkaAdminClient, names: tuple[str, ...] = (), *, internal: bool = True) -> list[dict[str, Any]]:
-    """Topics by name, their partitions by number; ends the command when a named one does not exist."""
+    """Topics by name, their partitions by number; ends the command when a named one does not or cannot exist."""
     found = client.describe_topics(list(names) or None)
     missing = [str(each["name"]) for each in found if each["error_code"] == UNKNOWN_TOPIC]
     if missing:
         fail(f"there is no topic {', '.join(missing)}")
+    refused = [f"{each['name']!r}" for each in found if names and each["error_code"] == INVALID_TOPIC]
+    if refused:
+        fail(f"no topic can be called {', '.join(refused)}")
     kept = [each for each in found if not each["error_code"] and (internal or not each["is_internal"] or names)]
     for each in kept:
         each["partitions"] = sorted(each["partitions"], key=lambda p: int(p["partition_index"]))

@@ -64,6 +64,6 @@ def whole_address(text: str) -> str:
     if ":" not in text or text.endswith("]"):
         text = f"{text}:{DEFAULT_PORT}"
     host, _, port = text.rpartition(":")
-    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+    if "/" in text or not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"{text!r} is no address: write HOST:PORT, such as localhost:{DEFAULT_PORT}")
     return text

@@ -12,6 +12,7 @@ from pyralog.cli.admin.metadata import parse_partition, places_of, topics_of
 from pyralog.cli.admin.tree import command, group
 
 DEFAULT_MAX_TIMEOUT_MS = 900_000
+STATES = ("Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead")
 
 
 @group("txn")
@@ -20,7 +21,9 @@ def txn() -> None:
 
 
 @command("list")
-@click.option("--state", "states", multiple=True, help="Only transactions in this state.")
+@click.option(
+    "--state", "states", type=click.Choice(STATES, False), multiple=True, help="Only transactions in this state."
+)
 @click.option("--longer-than-ms", type=click.IntRange(0), help="Only those that run longer than this.")
 @asks
 def txn_list(ask: Ask, states: tuple[str, ...], longer_than_ms: int | None) -> None:

@@ -57,7 +57,9 @@ def test_addresses_get_their_port(text: str, address: str) -> None:
     assert whole_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "localhost:", "localhost:abc", ":9092", "localhost:0", "localhost:70000"])
+@pytest.mark.parametrize(
+    "text", ["", "localhost:", "localhost:abc", ":9092", "localhost:0", "localhost:70000", "http://localhost:9092"]
+)
 def test_what_is_no_address_is_wrong_usage(text: str) -> None:
     with pytest.raises(ValueError, match="is no address"):
         whole_address(text)

@@ -121,6 +121,18 @@ def test_a_partition_that_is_compacted_meanwhile_is_copied_again(
     assert store._replaced(retained, {f"{0:020d}.log": 1, f"{7:020d}.log": 3})
 
 
+def test_retention_may_take_a_file_while_sizes_are_added(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, stat, gone = store.size_of(data), os.stat, data / "a-0" / f"{0:020d}.log"
+
+    def late(path: str) -> os.stat_result:
+        if path == str(gone):
+            gone.unlink()
+        return stat(path)
+
+    monkeypatch.setattr(store.os, "stat", late)
+    assert store.size_of(data) == before - len("old log")
+
+
 def test_a_failed_backup_leaves_nothing(data: Path, tmp_path: Path) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
