@@ -26,7 +26,14 @@ def group() -> None:
 
 
 @command("list")
-@click.option("--state", "states", type=click.Choice(STATES, False), multiple=True, help="Only groups in this state.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(STATES, False),
+    metavar="STATE",
+    multiple=True,
+    help="Only groups in this state.",
+)
 @asks
 def group_list(ask: Ask, states: tuple[str, ...]) -> None:
     """Every group: state, type, protocol."""

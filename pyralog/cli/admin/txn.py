@@ -22,7 +22,12 @@ def txn() -> None:
 
 @command("list")
 @click.option(
-    "--state", "states", type=click.Choice(STATES, False), multiple=True, help="Only transactions in this state."
+    "--state",
+    "states",
+    type=click.Choice(STATES, False),
+    metavar="STATE",
+    multiple=True,
+    help="Only transactions in this state.",
 )
 @click.option("--longer-than-ms", type=click.IntRange(0), help="Only those that run longer than this.")
 @asks
