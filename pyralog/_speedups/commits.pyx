@@ -38,18 +38,21 @@ cdef enum:
 
 
 @cython.final
+@cython.no_gc          # nothing in it refers back to it
 @cython.freelist(64)
 cdef class CommitPartition:
     """As OffsetCommitRequestPartition."""
 
 
 @cython.final
+@cython.no_gc          # nothing in it refers back to it
 @cython.freelist(64)
 cdef class CommitTopic:
     """As OffsetCommitRequestTopic. Whoever takes it gives it the name or the id that the request has not."""
 
 
 @cython.final
+@cython.no_gc          # nothing in it refers back to it
 @cython.freelist(64)
 cdef class Commit:
     """As OffsetCommitRequest, with the answer (framed, with header) that it gets when nothing is refused."""

@@ -149,7 +149,6 @@ cdef class Entry:
         cdef uint8_t* p
         if buffer_reserve(&self.answers, size + 16) < 0:
             raise MemoryError
-        desk.stats.waiting += 1
         p = self.answers.data + self.answers.size
         memcpy(p, &event.token, 8)
         memcpy(p + 8, &size, 8)

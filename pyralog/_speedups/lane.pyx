@@ -44,8 +44,14 @@ cdef class CommitLane(Lane):
     cdef Desk desk
     cdef dict places            # group -> partition of its shard
     cdef int64_t partitions     # how many of those there are
-    cdef int64_t now_ms         # of these events; -1 = nobody has looked yet
+    # As it is while events are delivered; `looked` = this has been found out.
+    cdef bint looked
+    cdef object image
+    cdef object topics
+    cdef int64_t most_metadata
+    cdef int64_t now_ms
     cdef int64_t now_ns
+    cdef int64_t taken          # and not counted yet
 
     def __init__(self, quorum not None, groups not None, set told not None, rights, make not None,
                  partition_for not None, Desk desk not None):
@@ -59,10 +65,28 @@ cdef class CommitLane(Lane):
         self.partition_for = partition_for
         self.desk = desk
         self.places = {}
-        self.now_ms = -1
 
     cdef void begin(self) noexcept:
-        self.now_ms = -1
+        self.looked = False
+
+    cdef void end(self) noexcept:
+        if self.taken > 0:
+            self.desk.stats.waiting += self.taken
+            self.taken = 0
+
+    cdef int look(self) except -1:
+        """What a commit is judged by."""
+        cdef int64_t partitions = self.groups.partitions
+        if partitions != self.partitions or len(self.places) >= REMEMBERED:
+            self.places.clear()
+            self.partitions = partitions
+        self.image = self.quorum.image
+        self.topics = self.image.topics
+        self.most_metadata = self.groups.settings.offset_metadata_max_bytes
+        self.now_ms = self.clock()
+        self.now_ns = monotonic_ns()
+        self.looked = True
+        return 0
 
     cdef bint take(self, Event* event) noexcept:
         if event.size < 2 or event.data[0] != 0 or event.data[1] != OFFSET_COMMIT:
@@ -87,6 +111,7 @@ cdef class CommitLane(Lane):
             event.a = connection
             self.begin()
             if self.take(event):
+                self.end()
                 return True
         free_event(event)
         return False
@@ -95,7 +120,10 @@ cdef class CommitLane(Lane):
         """False: nothing has happened."""
         cdef Journal shard
         cdef Entry entry
-        cdef Commit commit = commit_in(event.data, event.size, self.groups.settings.offset_metadata_max_bytes)
+        cdef Commit commit
+        if not self.looked:
+            self.look()
+        commit = commit_in(event.data, event.size, self.most_metadata)
         if commit is None or not self.permitted(commit, event.a):
             return False
         shard = self.active.get(self.place(commit.group_id))
@@ -103,9 +131,6 @@ cdef class CommitLane(Lane):
             return False
         if shard.open_entry() is None and shard.load.full(event.size):
             return False
-        if self.now_ms < 0:
-            self.now_ms = self.clock()
-            self.now_ns = monotonic_ns()
         machine = shard.machine
         group = (<dict?>machine.groups).get(commit.group_id)
         if group is None:
@@ -129,6 +154,7 @@ cdef class CommitLane(Lane):
             log.exception("%s-%d: a commit could not be applied", *shard.tp)
             shard.fail(error)
             return False        # the slow way tells that there is no such shard
+        self.taken += 1
         return True
 
     cdef bint permitted(self, Commit commit, int64_t connection) except -1:
@@ -137,9 +163,8 @@ cdef class CommitLane(Lane):
         if commit.generation_id_or_member_epoch < NO_MEMBER and not commit.member_id:
             if (connection, commit.group_id) not in self.told:
                 return False
-        image = self.quorum.image
         for topic in commit.topics:
-            found = image.topics.get(topic.name) if topic.name is not None else image.topic_by_id(topic.topic_id)
+            found = self.topics.get(topic.name) if topic.name is not None else self.image.topic_by_id(topic.topic_id)
             if found is None:
                 return False
             topic.name, topic.topic_id, partitions = found
@@ -149,11 +174,7 @@ cdef class CommitLane(Lane):
 
     cdef object place(self, str group):
         """The partition of __consumer_offsets that holds a group."""
-        cdef int64_t partitions = self.groups.partitions
-        if partitions != self.partitions or len(self.places) >= REMEMBERED:
-            self.places.clear()
-            self.partitions = partitions
         found = self.places.get(group)
         if found is None:
-            found = self.places[group] = self.partition_for(group, partitions)
+            found = self.places[group] = self.partition_for(group, self.partitions)
         return found

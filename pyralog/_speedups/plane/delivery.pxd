@@ -6,6 +6,7 @@ from pyralog._speedups.plane.state cimport Event
 
 cdef class Lane:
     cdef void begin(self) noexcept
+    cdef void end(self) noexcept
     cdef bint take(self, Event* event) noexcept
 
 

@@ -25,7 +25,10 @@ cdef class Lane:
     """Takes requests of which so many come that a Python object for each part of them would be too much."""
 
     cdef void begin(self) noexcept:
-        """Events come that have happened meanwhile."""
+        """Events come that have happened meanwhile; until `end` nothing else happens in Python."""
+
+    cdef void end(self) noexcept:
+        """These were all."""
 
     cdef bint take(self, Event* event) noexcept:
         """True: the event is the lane's to free, and it answers the request. False: nothing has happened."""
@@ -52,4 +55,6 @@ cdef list deliver(Event* event, dict handles, Lane lane):
                     data, event.a, event.b, event.cookie))
         free_event(event)
         event = following
+    if lane is not None:
+        lane.end()
     return out

@@ -69,6 +69,8 @@ class TransactionCoordinator:
         self._image: ClusterImage | None = None
         self._ended: deque[tuple[int, str]] = deque()
         self._woken = False
+        # Ids whose decided transaction has not ended, as far as is known: a hint, that costs PATIENCE_MS where wrong.
+        self._ending: set[str] = set()
         # Who waits for the end of a transaction, by transactional id.
         self._waiting: dict[str, Pending[None]] = {}
         self.markers = Markers(ports.plane, groups, ports.clock, self._current)
@@ -125,13 +127,19 @@ class TransactionCoordinator:
         """Make partitions part of the transaction. One that begins waits a little for the end of the last one."""
         result: Pending[None] = Pending()
 
+        def later() -> None:
+            self._when_ended(request.transactional_id, lambda: self._submit_to(request, result))
+
         def answered(value: Any) -> None:
             if _is_concurrent(value):
-                self._when_ended(request.transactional_id, lambda: self._submit_to(request, result))
+                later()
             else:
                 result.resolve(value)
 
-        self.submit(request.transactional_id, request).then(answered)
+        if request.transactional_id in self._ending:
+            later()  # it would hear just that
+        else:
+            self.submit(request.transactional_id, request).then(answered)
         return result
 
     def _submit_to(self, request: Any, result: Pending[Any]) -> None:
@@ -175,6 +183,7 @@ class TransactionCoordinator:
         ended.then(lambda _: go_on())
 
     def _wake(self, transactional_id: str) -> None:
+        self._ending.discard(transactional_id)
         waiting = self._waiting.pop(transactional_id, None)
         if waiting is not None:
             waiting.resolve(None)
@@ -192,6 +201,7 @@ class TransactionCoordinator:
     def _note_ended(self, partition: int, transactional_id: str) -> None:
         """The machine has decided; it is in the middle of it, so what follows comes later."""
         self._ended.append((partition, transactional_id))
+        self._ending.add(transactional_id)
         if not self._woken:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._end_noted)

@@ -135,6 +135,19 @@ async def test_the_next_transaction_waits_for_the_end_of_the_last(ready: Node) -
     assert await add(ready, ended, version=4) == [0]
 
 
+async def test_whoever_waits_for_the_end_in_vain_hears_why(ready: Node) -> None:
+    identity = await init(ready)
+    await add(ready, identity)
+    ready.plane.failed_markers[T0] = E.NOT_LEADER_OR_FOLLOWER
+    ended = await end(ready, identity)
+    for _ in range(2):  # once because it is being ended, once because that was so for too long
+        assert await add(ready, ended, version=4) == [E.CONCURRENT_TRANSACTIONS]
+    assert await add(ready, identity, version=4) == [E.PRODUCER_FENCED]
+    ready.plane.failed_markers.clear()
+    await settled(ready, "x", "CompleteCommit")
+    assert await add(ready, ended, version=4) == [0]
+
+
 @pytest.mark.parametrize(("version", "code"), [(0, 47), (1, 47), (2, 90), (3, 90), (4, 90)])
 async def test_fenced_adds(ready: Node, version: int, code: int) -> None:
     old = await init(ready)
