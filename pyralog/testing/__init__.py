@@ -19,7 +19,8 @@ _PLACES = {
     "LocalNode": "cluster",
     "PyralogContainer": "container",
 }
-__all__ = ["Broker", "BrokerFailedError", "LocalCluster", "LocalNode", "PyralogContainer"]
+# Not PyralogContainer: `import *` would need testcontainers.
+__all__ = ["Broker", "BrokerFailedError", "LocalCluster", "LocalNode"]
 
 
 def __getattr__(name: str) -> object:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -19,6 +17,7 @@ from pyralog._speedups.fileops import Files
 from pyralog.runtime import run as run_loop
 from pyralog.runtime import start_thread
 from pyralog.testing.controls import Brake, Clock
+from pyralog.testing.ending import at_end, remove
 from pyralog.testing.errors import BrokerFailedError
 from pyralog.testing.ports import HOST, free_port
 from pyralog.testing.settings import as_settings
@@ -66,7 +65,7 @@ class Broker(Topics):
         self._forget: Callable[[], object] = _nothing
         if data_dir is None:
             self.data_dir = Path(tempfile.mkdtemp(prefix="pyralog-"))
-            self._forget = weakref.finalize(self, shutil.rmtree, self.data_dir, ignore_errors=True)
+            self._forget = at_end(self, remove, self.data_dir)
         else:
             self.data_dir = Path(data_dir)
 

@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyralog
+from pyralog.testing.ending import at_end, remove
 from pyralog.testing.errors import BrokerFailedError
 from pyralog.testing.ports import HOST, free_port
 from pyralog.testing.settings import as_settings
@@ -192,14 +192,14 @@ class LocalCluster:
         self._forget: Callable[[], object] = _nothing
         if folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="pyralog-cluster-"))
-            self._forget = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+            self._forget = at_end(self, remove, self.folder)
         else:
             self.folder = Path(folder)
         self.nodes = [
             LocalNode(node_id, self.folder / f"node-{node_id}", config or {}, env or {})
             for node_id in range(1, nodes + 1)
         ]
-        self._end = weakref.finalize(self, _kill_all, self.nodes)
+        self._end = at_end(self, _kill_all, self.nodes)
 
     @property
     def bootstrap_servers(self) -> str:

@@ -8,8 +8,11 @@ import tarfile
 import time
 from typing import Any, Self
 
-from testcontainers.core.container import DockerContainer
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+try:
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("PyralogContainer needs: pip install testcontainers", name=error.name) from error
 
 IMAGE = "pyralog/pyralog:latest"
 PORT = 9092
