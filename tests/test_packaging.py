@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,7 +20,13 @@ def test_wheels_hold_all_stubs_and_declarations_and_nothing_else_beside_the_modu
     assert named == {*PACKAGE.rglob("*.pyi"), *PACKAGE.rglob("*.pxd"), PACKAGE / "py.typed", *dashboards}
 
 
-def test_source_distributions_hold_what_the_build_reads() -> None:
-    lines = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
-    assert "recursive-include pyralog *.pyx *.pxd *.pyi py.typed" in lines
-    assert any(line.startswith("global-exclude") and "*.c" in line.split() for line in lines)
+def test_source_distributions_hold_what_the_build_reads_and_what_wheels_hold(tmp_path: Path) -> None:
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    environment = {**os.environ, "PYRALOG_EXT": "none"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+    held = set((tmp_path / "pyralog.egg-info" / "SOURCES.txt").read_text(encoding="utf-8").split("\n"))
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    package = {name for name in tracked.stdout.split("\n") if name.startswith("pyralog/")}
+    assert package <= held
+    assert {name for name in held if name.startswith("tests/") or name.endswith((".c", ".so"))} == set()
+    assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= held

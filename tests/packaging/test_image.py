@@ -70,6 +70,7 @@ def test_docker_run_as_the_guide_types_it(image: Stage, data: Path, tmp_path: Pa
         assert broker.user_ids() == {"10001"}
         assert broker.rss_mib() < 60
         assert (data.stat().st_uid, data.stat().st_gid) == (10001, 10001)
+        broker.console()
         # The health check, as the engine runs it: within, with the image's environment.
         health = within(image.root, *image.list_of("HEALTHCHECK"))
         environment = {**image.environment, "PYRALOG_LISTEN_ADDRESS": broker.address}

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,11 @@ class Running:
         producer.close()
         self.reads(offset, topic)
 
+    def console(self) -> None:
+        """The page for browsers; what serves it is imported now, so memory is to be looked at before."""
+        with urllib.request.urlopen(f"http://{self.address}/console/", timeout=30) as page:
+            assert b"<title>Pyralog" in page.read()
+
     def reads(self, offset: int, topic: str = "greetings") -> None:
         """What round_trip wrote at this offset."""
         options = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 30_000}
@@ -101,7 +107,7 @@ def running(
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYRALOG_LISTEN_ADDRESS": f"{HOST}:{port}",
-        "PYRALOG_INTERNAL_ADDRESS": f"{HOST}:0",
+        "PYRALOG_NETWORK_INTERNAL_ADDRESS": f"{HOST}:0",
         **(env or {}),
     }
     log = folder / f"pyralog-{port}.out"
