@@ -16,8 +16,9 @@ def test_wheels_hold_all_stubs_and_declarations_and_nothing_else_beside_the_modu
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert setuptools["include-package-data"] is False
     named = {path for pattern in setuptools["package-data"]["pyralog"] for path in PACKAGE.glob(pattern)}
-    dashboards = [*(PACKAGE / "dashboards").iterdir(), *(PACKAGE / "admin" / "console").iterdir()]
-    assert named == {*PACKAGE.rglob("*.pyi"), *PACKAGE.rglob("*.pxd"), PACKAGE / "py.typed", *dashboards}
+    data = [*(PACKAGE / "dashboards").iterdir(), *(PACKAGE / "admin" / "console").iterdir()]
+    data += (PACKAGE / "cli" / "admin" / "messages").glob("*.json")
+    assert named == {*PACKAGE.rglob("*.pyi"), *PACKAGE.rglob("*.pxd"), PACKAGE / "py.typed", *data}
 
 
 def test_source_distributions_hold_what_the_build_reads_and_what_wheels_hold(tmp_path: Path) -> None:

@@ -77,9 +77,12 @@ def _owners(told: dict[str, Any]) -> dict[Place, str]:
 @asks
 def group_describe(ask: Ask, names: tuple[str, ...], members: bool) -> None:
     """Committed offsets, ends and lag of each partition, or the members."""
+    from pyralog.cli.admin.newer_groups import describe_newer
+
     rows: Rows = []
     with ask.connected() as client:
         told = client.describe_groups(list(names))
+        told |= describe_newer(client, [name for name in names if str(told[name].get("group_state", "")) in DEAD])
         for name in names:
             offsets = committed(client, name)
             state = str(told[name].get("group_state", ""))
