@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from pyralog.cli.admin.main import main
 from pyralog.config.loader import load
+from tools.dist.wheels import commit_time
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -140,3 +141,12 @@ def test_cibuildwheel_builds_what_is_promised() -> None:
     assert settings["build"] == [f"cp{version.replace('.', '')}-*" for version in promised]
     assert settings["linux"]["manylinux-x86_64-image"] == "manylinux_2_28"
     assert settings["linux"]["manylinux-aarch64-image"] == "manylinux_2_28"
+
+
+def test_what_is_built_has_a_time_without_git_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
+    assert commit_time() == "5"
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert commit_time().isdecimal()
+    monkeypatch.setenv("PATH", "")
+    assert commit_time() == "1767225600"
