@@ -43,7 +43,7 @@ from pyralog.net.plane import Plane
 from pyralog.reloading import Read, Reloading
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.local_logs import LocalLogs
-from pyralog.replication.maintenance import Maintenance, maintenance_settings
+from pyralog.replication.maintenance import Maintenance, compaction_pool, maintenance_settings
 from pyralog.replication.opening import PartitionStore
 from pyralog.runtime import SteadyClock, TaskScope, WorkPool, now_ms, start_thread, until_files_open, work_threads
 from pyralog.runtime import run as run_loop
@@ -103,6 +103,7 @@ class Node:
         self._api_scope = TaskScope("api")
         self._meta = WorkPool("meta", 1)
         self._work = WorkPool("work", work_threads())
+        self._compacting = compaction_pool()
         self._view = ConfigurationView(config)
         self.live = LiveConfiguration(self._view)
         self.api = ApiSettings(self._node_id)
@@ -260,8 +261,8 @@ class Node:
     def _build_lifecycle(self, plane: Plane) -> Lifecycle:
         store = PartitionStore(self._log_dir, self._clock)
         lifecycle = Lifecycle(self._node_id, plane, store, self._work, self._settings_of, self._clock)
-        begin = maintenance_settings(self._config.storage)
-        self._maintenance = Maintenance(begin, lifecycle, plane, store, self._work, self._scope, self._clock)
+        begin, pools = maintenance_settings(self._config.storage), (self._work, self._compacting)
+        self._maintenance = Maintenance(begin, lifecycle, plane, store, *pools, self._scope, self._clock)
         settings.maintenance_follows(self.live, self._maintenance)
         lifecycle.set_follow(self._maintenance)
         plane.events.detached = self._maintenance.detached
@@ -350,8 +351,8 @@ class Node:
                 try:
                     await self._stop_plane(clean)
                 finally:
-                    self._work.close()
-                    self._meta.close()
+                    for pool in (self._compacting, self._work, self._meta):
+                        pool.close()
 
     async def _abandon(self) -> None:
         """End as a killed process would: nobody is answered, no log is flushed, no mark of a clean stop is left."""
@@ -363,8 +364,8 @@ class Node:
             self._plane.stop()
         if self._http is not None:
             await self._http.close()
-        self._work.close()
-        self._meta.close()
+        for pool in (self._compacting, self._work, self._meta):
+            pool.close()
         self._metadata.close()
         if self._lifecycle is not None:
             # Its logs close their files when nobody holds them any more.

@@ -1,4 +1,4 @@
-"""The log cleaner: which partition is compacted next, its passes on the work pool, its swaps in the plane (Kafka's
+"""The log cleaner: which partition is compacted next, its passes on their thread, its swaps in the plane (Kafka's
 LogCleaner, with one thread)."""
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class LogCleaner:
     """Compacts the replicas of a Lifecycle, one at a time.
 
     `settings` may be changed: the next pass goes by them. `save_points` makes the recovery points durable, `point_of`
-    tells that of a partition; `remove_later` deletes files.
+    tells that of a partition; `remove_later` deletes files. The passes run on `compacting`, what is quick on `work`.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class LogCleaner:
         plane: Plane,
         store: PartitionStore,
         work: WorkPool,
+        compacting: WorkPool,
         scope: TaskScope,
         now_ms: Callable[[], int],
         *,
@@ -114,6 +115,7 @@ class LogCleaner:
         self._plane = plane
         self._store = store
         self._work = work
+        self._compacting = compacting
         self._scope = scope
         self._now_ms = now_ms
         self._save_points = save_points
@@ -203,8 +205,8 @@ class LogCleaner:
         return False
 
     async def _run(self, pace: Pace, function: Callable[..., T], *args: object) -> T:
-        """On the work pool; a pass that is cancelled ends at its next pause."""
-        running = self._scope.start(self._work.run(function, *args), name="compaction", quiet=True)
+        """On the thread that compacts; a pass that is cancelled ends at its next pause."""
+        running = self._scope.start(self._compacting.run(function, *args), name="compaction", quiet=True)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -89,6 +89,15 @@ class Removals:
                 log.warning("a deleted file stays until the next start: %s", error)
 
 
+def compaction_pool() -> WorkPool:
+    """The thread of the log cleaner, which gives way to the others.
+
+    It holds the interpreter's lock between two chunks: were it nicer, a busy machine might not let it go on while the
+    loop waits for that lock.
+    """
+    return WorkPool("compaction", 1, nice=10)
+
+
 class Maintenance:
     """The periodic work on the replicas of a Lifecycle, which it follows."""
 
@@ -99,6 +108,7 @@ class Maintenance:
         plane: Plane,
         store: PartitionStore,
         work: WorkPool,
+        compacting: WorkPool,
         scope: TaskScope,
         now_ms: Callable[[], int],
     ) -> None:
@@ -123,6 +133,7 @@ class Maintenance:
             plane,
             store,
             work,
+            compacting,
             scope,
             now_ms,
             save_points=self.checkpoint,

@@ -1,7 +1,8 @@
 """Log compaction of one partition: the last value of each key stays (Kafka's Cleaner), bounded memory, closed segments.
 
-It blocks: it runs on the work pool. The order is survey (which batches producer state hangs on), map (keys of the dirty
-part, as many as fit), then group by group: a cleaned segment is written, made ready, decided and swapped by the caller.
+It blocks: it runs on the compaction thread. The order is survey (which batches producer state hangs on), map (keys of
+the dirty part, as many as fit), then group by group: a cleaned segment is written, made ready, decided and swapped by
+the caller.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -84,6 +86,19 @@ async def test_a_pool_of_one_thread_keeps_the_order() -> None:
     assert seen == list(range(100))
     assert (await pool.run(threading.current_thread)).name.startswith("one")
     pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
+async def test_a_pool_that_gives_way_changes_its_own_threads_alone() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+    pool, plain = WorkPool("slow", 1, nice=before + 3), WorkPool("p", 1)
+    assert await pool.run(niceness) == before + 3
+    assert await plain.run(niceness) == niceness() == before
+    pool.close()
+    plain.close()
 
 
 async def test_a_cancelled_wait_ends_only_when_the_work_has() -> None:

@@ -82,7 +82,14 @@ class Served:
         self.store = PartitionStore(self.log_dir, lambda: self.now)
         self.lifecycle = Lifecycle(NODE, self.plane, self.store, self.work, self.settings_of, lambda: self.now)
         self.maintenance = Maintenance(
-            MaintenanceSettings(), self.lifecycle, self.plane, self.store, self.work, self.scope, lambda: self.now
+            MaintenanceSettings(),
+            self.lifecycle,
+            self.plane,
+            self.store,
+            self.work,
+            self.work,
+            self.scope,
+            lambda: self.now,
         )
         self.lifecycle.set_follow(self.maintenance)
         self.plane.events.detached = self.maintenance.detached
