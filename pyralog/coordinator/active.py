@@ -21,7 +21,7 @@ from pyralog.coordinator.outcome import (
     Transaction,
 )
 from pyralog.coordinator.timers import Timers
-from pyralog.coordinator.waiting import Load, told
+from pyralog.coordinator.waiting import Load, fenced, told
 from pyralog.errors import ErrorCode, KafkaError, known_code
 from pyralog.model import TopicPartition
 from pyralog.runtime import Pending
@@ -242,16 +242,24 @@ class ActiveShard(Journal):
         if future.cancelled():
             self.fail(KafkaError(ErrorCode.NOT_COORDINATOR, "the data plane has stopped"))
         elif (error := future.exception()) is not None:
-            self.fail(error)
+            self._refused(entry, error)
         else:
             self.marked(entry, future.result()[0])
 
     def misplaced(self, entry: Entry, result: int) -> None:
         """A batch is not where the machine believes it: somebody else has written here, or nothing was written."""
         if result < 0:
-            self.fail(KafkaError(known_code(-result), "refused by the data plane"))
+            self._refused(entry, KafkaError(known_code(-result), "refused by the data plane"))
         else:
             self.fail(AssertionError(f"records expected at {entry.base_offset} are at {result}"))
+
+    def _refused(self, entry: Entry, error: BaseException) -> None:
+        """The log did not take this entry. Whoever caused it hears the true reason where a second try is in vain: the
+        coordinator of a transaction would send its marker again, and fail the shard with it, for ever."""
+        cause = entry.replies.pop(0)[0] if fenced(error) and entry.replies else None
+        self.fail(error)
+        if cause is not None:
+            cause.resolve(error)
 
     def fail(self, error: BaseException) -> None:
         """Do no more: what is in memory cannot be relied on."""

@@ -15,7 +15,7 @@ from pyralog.coordinator.active import ActiveShard
 from pyralog.coordinator.loading import Last, Piece, apply, read
 from pyralog.coordinator.outcome import Machine, Outcome
 from pyralog.coordinator.partitioner import partition_for
-from pyralog.coordinator.waiting import Load
+from pyralog.coordinator.waiting import Load, fenced
 from pyralog.errors import CorruptRecordError, ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
 from pyralog.runtime import BulkLoad, Pending
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 LOADERS = 2  # shards that are read at the same time
 ATTEMPTS = 3  # a segment may be swapped or deleted while it is read
 RETRY_MS = 1_000  # before a shard whose log failed is loaded again
+FENCED_RETRY_MS = 50  # the same when the log is well: what is still on its way to it has come by then
 MAX_RETRY_MS = 60_000
 POLL_S = 0.002
 
@@ -303,7 +304,7 @@ class CoordinatorRuntime(Generic[M]):
                 slot.shard = None
                 self.active.pop(partition, None)
                 slot.state = State.LOADING
-                self._retry(partition, slot, RETRY_MS)
+                self._retry(partition, slot, FENCED_RETRY_MS if fenced(error) else RETRY_MS)
 
         machine.image = self._current()
         shard = ActiveShard(tp, machine, end, ports.plane, ports.clock, self.load, failed)

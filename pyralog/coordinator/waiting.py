@@ -45,6 +45,15 @@ class Load:
         self.waiting_bytes -= size
 
 
+# The log is well, but takes nothing (more) of this producer or this transaction coordinator.
+FENCED = frozenset({ErrorCode.INVALID_PRODUCER_EPOCH, ErrorCode.TRANSACTION_COORDINATOR_FENCED})
+
+
+def fenced(error: BaseException) -> bool:
+    """Whether a log refused what it will refuse for ever, and is well."""
+    return isinstance(error, KafkaError) and error.code in FENCED
+
+
 def told(error: BaseException) -> ErrorCode:
     """What clients hear when their records could not be written; all of these make them look for the coordinator."""
     if isinstance(error, KafkaError) and error.code in (

@@ -30,6 +30,7 @@ from pyralog.storage.recovery import open_partition
 from pyralog.wire import protocol
 from pyralog.wire.headers import frame_request, parse_request_header
 from pyralog.wire.protocol import ProtocolError, encode_request
+from tests.fuzz.commits import commit_seeds, open_commits
 from tests.fuzz.compaction import compaction_seeds, open_compaction, open_swap, swap_seeds
 from tests.log_batches import make_batch
 from tests.speedups.plane_kit import (
@@ -580,6 +581,7 @@ TARGETS = {
         Target("responses", _message_seeds("response"), _open_messages("response")),
         Target("produce", produce_seeds, _open_api(PRODUCE, 3, 13)),
         Target("fetch", fetch_seeds, _open_api(FETCH, 4, 18)),
+        Target("commits", commit_seeds, open_commits),
         Target("batches", batches_seeds, open_batches),
         Target("snapshot", snapshot_seeds, open_snapshot),
         Target("recovery", recovery_seeds, open_recovery),

@@ -95,7 +95,7 @@ def _committed(
         results = []
         for one in topic.partitions:
             index, metadata = one.partition_index, one.committed_metadata or ""
-            if len(metadata) > most:
+            if 2 * len(metadata) > most and _java_length(metadata) > most:
                 code = ErrorCode.OFFSET_METADATA_TOO_LARGE
             else:
                 code = ErrorCode.NONE
@@ -106,6 +106,11 @@ def _committed(
             results.append(answer_partition(partition_index=index, error_code=code))
         topics.append(answer_topic(name=name, topic_id=topic_id, partitions=results))
     return tuple(records), topics
+
+
+def _java_length(text: str) -> int:
+    """As Kafka counts what offset.metadata.max.bytes limits: UTF-16 code units."""
+    return len(text) + sum(char > "\uffff" for char in text)
 
 
 def _admit_commit(shard: GroupShard, message: Any, version: int, now_ms: int) -> tuple[Timer, ...]:

@@ -235,3 +235,24 @@ async def test_a_loop_that_stood_still_reads_before_timers_fire() -> None:
     await asyncio.sleep(0.1)
     assert bench.machine.fired == []
     bench.shard.close(KafkaError(ErrorCode.NOT_COORDINATOR))
+
+
+@pytest.mark.parametrize("code", [ErrorCode.INVALID_PRODUCER_EPOCH, ErrorCode.TRANSACTION_COORDINATOR_FENCED])
+@pytest.mark.parametrize("marker", [True, False])
+async def test_who_is_fenced_hears_so_and_others_look_again(code: ErrorCode, marker: bool) -> None:
+    bench = Bench()
+    cause: Pending[Any]
+    if marker:
+        cause = bench.shard.write_marker(7, 1, 5, commit=True)
+    else:
+        cause = bench.shard.submit(Add(transaction=PRODUCER))
+    looked, added = bench.shard.submit(Look()), bench.shard.submit(Add())
+    await bench.turns()
+    bench.plane.fail(code)
+    await bench.turns()
+    assert [value_of(one).code for one in (cause, looked, added)] == [
+        code,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ]
+    assert len(bench.failures) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import struct
 from types import SimpleNamespace
 from typing import Any
 
@@ -297,3 +298,24 @@ async def test_records_that_cannot_be_applied_close_the_shard() -> None:
     assert await side.result(first) is ErrorCode.COORDINATOR_NOT_AVAILABLE
     assert len(failures) == 1
     assert side.stats.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ("ü" * 50, ErrorCode.NONE),
+        ("😀" * 25, ErrorCode.NONE),
+        ("😀" * 25 + "x", ErrorCode.OFFSET_METADATA_TOO_LARGE),
+        ("x" * 51, ErrorCode.OFFSET_METADATA_TOO_LARGE),
+    ],
+)
+async def test_metadata_is_measured_in_utf_16_as_kafka_does(metadata: str, code: ErrorCode) -> None:
+    side = Side()
+    side.machine.settings = SETTINGS
+    one = m.OffsetCommitRequestPartition(partition_index=0, committed_offset=5, committed_metadata=metadata)
+    topics = [m.OffsetCommitRequestTopic(name="t", partitions=[one])]
+    message = m.OffsetCommitRequest(group_id="g", member_id="", topics=topics)
+    frame = frame_request(COMMIT, 7, 9, "client", encode_request(COMMIT, 7, message))[4:]
+    assert side.take(frame) is None  # its bytes may be too many
+    answer = await side.result(side.submit(frame))
+    assert struct.unpack_from(">h", answer, len(answer) - 2)[0] == code
