@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Test processes at the same time: much of what tests do is waiting. A file's tests share what is set up for them.
+JOBS ?= 3
 DIST := build/dist-venv
 
 .PHONY: build run test lint bench compat fuzz dist dist-test clean
@@ -12,7 +14,7 @@ run: build
 	$(BIN)/python -m pyralog.cli.daemon
 
 test: build
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: build
 	$(BIN)/ruff check .
