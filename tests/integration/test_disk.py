@@ -4,21 +4,27 @@ into an acknowledgement, and what was acknowledged is read after a restart on a 
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
 import errno
+import itertools
 import mmap
 import os
 import shutil
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from pyralog.wire import messages as m
 from tests.integration.conftest import ROOT, create_topic, until
 from tests.integration.raw import FETCH, METADATA, PRODUCE, Raw, batch, fetch_body, produce_body, produced
+from tests.integration.wire_client import WireClient
 from tests.reference.process import Broker
 from tests.reference.pyralog import Pyralog
 
@@ -326,3 +332,65 @@ def test_failed_metadata_log(brokers: Start, faults: Faults, kind: str) -> None:
     broker.kill()
     broker.start()
     assert read_all(broker, "before") == [0]
+
+
+def commit_one(client: WireClient, group: str, offset: int) -> int:
+    """The error of one commit."""
+    one = m.OffsetCommitRequestPartition(partition_index=0, committed_offset=offset, committed_metadata="")
+    topics = [m.OffsetCommitRequestTopic(name="read", partitions=[one])]
+    answer = client.ask(8, 8, m.OffsetCommitRequest(group_id=group, member_id="", topics=topics))
+    return int(answer.topics[0].partitions[0].error_code)
+
+
+def committed_offset(broker: Broker, group: str) -> int | None:
+    """None while the group's coordinator is loading."""
+    topics = [m.OffsetFetchRequestTopics(name="read", partition_indexes=[0])]
+    request = m.OffsetFetchRequest(groups=[m.OffsetFetchRequestGroup(group_id=group, topics=topics)])
+    with WireClient(broker.port) as client:
+        found = client.ask(9, 8, request).groups[0]
+    return None if found.error_code else found.topics[0].partitions[0].committed_offset
+
+
+def test_commits_that_cannot_be_written(brokers: Start, faults: Faults) -> None:
+    """Of many groups at once: each hears an error that makes it look for its coordinator, and nobody an acknowledgement
+    of what is not there."""
+    broker = brokers(env=faults.env)
+    create_topic(broker.address, "read")
+    acked: dict[str, int] = {}
+    refused: collections.Counter[int] = collections.Counter()
+    over = threading.Event()
+
+    def commits(group: str) -> None:
+        with WireClient(broker.port) as client:
+            for offset in itertools.count():
+                if over.is_set():
+                    return
+                error = commit_one(client, group, offset)
+                if error:
+                    refused[error] += 1
+                    time.sleep(0.02)
+                else:
+                    acked[group] = offset
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        groups = [f"g{number}" for number in range(16)]
+        running = [pool.submit(commits, group) for group in groups]
+        until(lambda: len(acked) == 16 and min(acked.values()) > 20, "all groups commit")
+        faults.set(faults.WRITE, errno.ENOSPC, "__consumer_offsets-")
+        until(lambda: sum(refused.values()) > 50, "the failure to be told")
+        faults.set(faults.WRITE, 0)
+        over.set()
+        for one in running:
+            one.result(30)
+    assert set(refused) <= {14, 15, 16}  # all of them are tried again
+    before = dict(acked)
+    for group in groups:
+        found = until(lambda group=group: committed_offset(broker, group), f"{group} is loaded again")
+        assert found == before[group]
+    broker.kill()
+    broker.start()
+    for group in groups:
+        found = until(lambda group=group: committed_offset(broker, group), f"{group} is loaded")
+        assert found in (before[group], before[group] + 1), "what was not acknowledged is there once or not"
+        with WireClient(broker.port) as client:
+            assert commit_one(client, group, 1_000_000) == 0
