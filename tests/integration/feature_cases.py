@@ -9,21 +9,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pyralog.wire import messages as m
-from tests.integration import golden, group_cases
+from tests.integration import golden
 from tests.integration.golden import Outcome
-from tests.integration.migration_cases import Group
+from tests.integration.migration_cases import Group, runner
 
 GOLDEN = Path(__file__).with_suffix(".json")
 API_VERSIONS, LIST_GROUPS, DELETE_GROUPS, UPDATE_FEATURES = 18, 16, 42, 57
 FEATURE = "group.version"
 SOFTWARE = {"client_software_name": "cases", "client_software_version": "1"}
 UPGRADE, SAFE_DOWNGRADE, UNSAFE_DOWNGRADE = 1, 2, 3
-PARTITIONS = 2
 CASES: dict[str, Callable[[Group], Outcome]] = {}
 
 
@@ -112,15 +111,7 @@ def classic_groups_go_on(group: Group) -> Outcome:
     return [*out, a.beat(), group.committed()]
 
 
-def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
-    """Every case's answers."""
-
-    def answers(title: str, topic: str, topic_id: bytes) -> Outcome:
-        with ExitStack() as stack:
-            group = Group(port, topic, topic_id, stack)
-            return group_cases.flat(group, CASES[title](group))
-
-    return golden.play(port, CASES, only, PARTITIONS, answers)
+run = runner(CASES)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -348,15 +348,21 @@ def empty_groups_change_at_once(g: Group) -> Outcome:
     return [*out, b.join(member_id="nobody"), b.enter(), g.listed(), g.committed()]
 
 
-def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
-    """Every case's answers."""
+def runner(cases: Mapping[str, Callable[[Group], Outcome]]) -> golden.Run:
+    """What plays these cases, each with a group of its own."""
 
-    def answers(title: str, topic: str, topic_id: bytes) -> Outcome:
-        with ExitStack() as stack:
-            group = Group(port, topic, topic_id, stack)
-            return group_cases.flat(group, CASES[title](group))
+    def run(port: int, only: set[str] | None = None) -> dict[str, Outcome]:
+        def answers(title: str, topic: str, topic_id: bytes) -> Outcome:
+            with ExitStack() as stack:
+                group = Group(port, topic, topic_id, stack)
+                return group_cases.flat(group, cases[title](group))
 
-    return golden.play(port, CASES, only, PARTITIONS, answers)
+        return golden.play(port, cases, only, PARTITIONS, answers)
+
+    return run
+
+
+run = runner(CASES)
 
 
 if __name__ == "__main__":
