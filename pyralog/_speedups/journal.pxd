@@ -4,6 +4,11 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 from pyralog._speedups.plane.state cimport Buffer, Event, Round
 
 
+cdef enum:
+    # Of the records of all shards that are not in the log yet; above it requests must come again later.
+    UNWRITTEN_BYTES = 64 << 20
+
+
 cdef class Desk:
     cdef object name
     cdef object stats
@@ -23,6 +28,7 @@ cdef class Entry:
     cdef readonly int32_t count
     cdef bint done
     cdef Buffer records
+    cdef int64_t counted        # among the outbox's unwritten bytes
     cdef int64_t first_ms
     cdef int64_t last_ms
     cdef Buffer answers
@@ -35,6 +41,7 @@ cdef class Entry:
     cdef void end_record(self, uint8_t* p) noexcept
     cdef int take(self, Event* event, bytes answer, Desk desk, int64_t now_ns) except -1
     cdef void seal(self) noexcept
+    cdef void written(self) noexcept
     cdef int tell(self) except -1
     cdef int refuse(self, object error) except -1
 
@@ -45,7 +52,7 @@ cdef class Journal:
     cdef readonly object machine
     cdef readonly object load
     cdef public bint closed
-    cdef Outbox outbox
+    cdef readonly Outbox outbox
     cdef object unsent
     cdef list sent
     cdef bint planned
@@ -62,6 +69,7 @@ cdef class Outbox:
     cdef list due
     cdef bint planned
     cdef list collected
+    cdef readonly int64_t unwritten
 
     cdef int push(self) except -1
 

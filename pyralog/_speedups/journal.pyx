@@ -177,8 +177,15 @@ cdef class Entry:
 
     # --- the outcome ---
 
+    cdef void written(self) noexcept:
+        """Its records are not waiting any more."""
+        if self.journal is not None:
+            self.journal.outbox.unwritten -= self.counted
+            self.counted = 0
+
     cdef int tell(self) except -1:
         """The batch is in the log, and the plane has answered those whom it answers."""
+        self.written()
         if self.n_taken > 0:
             self.desk.answered(self.n_taken, monotonic_ns() - self.taken_ns)
             self.n_taken = 0
@@ -191,6 +198,7 @@ cdef class Entry:
         cdef Event* event
         cdef uint64_t token
         cdef int64_t connection
+        self.written()
         self.n_taken = 0
         while self.taken != NULL:
             event = self.taken
@@ -249,6 +257,8 @@ cdef class Journal:
             entry = Entry(self, self.next_offset, transaction)
             self.unsent.append(entry)
             self.plan()
+        entry.counted += size
+        self.outbox.unwritten += size
         return entry
 
     def entry(self, int64_t size, transaction) -> Entry:
@@ -326,6 +336,11 @@ cdef class Outbox:
         self.log = log
         self.due = []
         self.collected = []
+
+    @property
+    def full(self) -> bool:
+        """Whether so many bytes of records wait for the log that requests must come again later."""
+        return self.unwritten > UNWRITTEN_BYTES
 
     def flush(self) -> None:
         """Hands over what has come together."""

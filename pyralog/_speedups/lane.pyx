@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, malloc
 from libc.string cimport memcpy
 
 from pyralog._speedups.commits cimport Commit, CommitTopic, commit_in
-from pyralog._speedups.journal cimport Desk, Entry, Journal
+from pyralog._speedups.journal cimport UNWRITTEN_BYTES, Desk, Entry, Journal
 from pyralog._speedups.plane.delivery cimport Lane
 from pyralog._speedups.plane.ring cimport free_event, monotonic_ns
 from pyralog._speedups.plane.state cimport EVENT_REQUEST, Event
@@ -129,7 +129,7 @@ cdef class CommitLane(Lane):
         shard = self.active.get(self.place(commit.group_id))
         if shard is None or shard.closed:
             return False
-        if shard.open_entry() is None and shard.load.full(event.size):
+        if shard.outbox.unwritten > UNWRITTEN_BYTES or shard.open_entry() is None and shard.load.full(event.size):
             return False
         machine = shard.machine
         group = (<dict?>machine.groups).get(commit.group_id)

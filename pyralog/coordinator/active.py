@@ -107,6 +107,9 @@ class ActiveShard(Journal):
     def submit(self, request: Any, size: int = 0) -> Pending[Any]:
         """The machine's answer to a request, once what it rests on is committed. Decided before this returns."""
         self.load.admit(size)
+        if self.outbox.full:
+            self.load.release(size)
+            raise self.load.too_many("too many records wait for the log")
         ticket = next(self._tickets)
         pending: Pending[Any] = Pending()
         self._waiting[ticket] = (pending, size)

@@ -34,10 +34,14 @@ class Load:
     def admit(self, size: int) -> None:
         """Count a request in; COORDINATOR_NOT_AVAILABLE, which clients retry, when there is no room."""
         if self.full(size):
-            self.refused += 1
-            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "too many requests wait for their groups")
+            raise self.too_many("too many requests wait for their groups")
         self.waiting += 1
         self.waiting_bytes += size
+
+    def too_many(self, why: str) -> KafkaError:
+        """The error of a request that is refused for its number: clients try again."""
+        self.refused += 1
+        return KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, why)
 
     def release(self, size: int) -> None:
         """Count it out."""

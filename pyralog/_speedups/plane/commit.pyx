@@ -25,6 +25,7 @@ cdef enum:
     INDEX_BATCH = 256           # entries collected before they are written out
     POOLED = 16
     POOLED_BYTES = 4 << 20      # a larger request buffer is not kept
+    POOLED_LEAST = 8 << 10      # nor is a smaller one: coordinators' batches, of which many come, would take the places
 
 
 cdef void index_write(Engine* e, Partition* p, Segment* segment) noexcept nogil:
@@ -252,7 +253,7 @@ cdef void flush(Engine* e) noexcept nogil:
     cdef int32_t i
     write_dirty(e)
     for i in range(e.n_retired):
-        if e.n_pool < POOLED and e.retired_sizes[i] <= POOLED_BYTES:
+        if e.n_pool < POOLED and POOLED_LEAST <= e.retired_sizes[i] <= POOLED_BYTES:
             e.pool[e.n_pool] = e.retired[i]
             e.pool_sizes[e.n_pool] = e.retired_sizes[i]
             e.n_pool += 1

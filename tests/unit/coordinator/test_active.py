@@ -256,3 +256,33 @@ async def test_who_is_fenced_hears_so_and_others_look_again(code: ErrorCode, mar
         ErrorCode.COORDINATOR_NOT_AVAILABLE,
     ]
     assert len(bench.failures) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_records_that_wait_for_the_log_are_bounded(fails: bool) -> None:
+    """What the log does not take fast enough is not kept without end: requests come again when there is room."""
+    bench = Bench()
+    outbox = bench.plane.outbox
+    accepted = []
+    with pytest.raises(KafkaError) as caught:
+        for _ in range(1000):
+            accepted.append(bench.shard.submit(Add(n=300, size=30_000)))
+    assert caught.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
+    assert 64 << 20 < outbox.unwritten < 80 << 20
+    assert len(accepted) == 8
+    assert (bench.load.refused, bench.load.waiting) == (1, 0)
+    await bench.turns()
+    if fails:
+        bench.plane.fail(ErrorCode.KAFKA_STORAGE_ERROR)
+        await bench.turns()
+        assert len(bench.failures) == 1
+    else:
+        for _ in range(len(accepted)):
+            bench.plane.release()
+            await bench.turns()
+        assert [value_of(one) for one in accepted] == [300 * n for n in range(1, len(accepted) + 1)]
+        assert not bench.shard.submit(Add()).done
+        await bench.turns()
+        bench.plane.release()
+        await bench.turns()
+    assert (outbox.unwritten, outbox.full) == (0, False)

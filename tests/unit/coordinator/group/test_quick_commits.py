@@ -287,6 +287,27 @@ async def test_without_room_nothing_is_taken() -> None:
     assert side.shard.next_offset == 0
 
 
+async def test_nothing_is_taken_while_too_many_records_wait_for_the_log() -> None:
+    side = Side()
+    side.plane.held = True
+    partition = m.OffsetCommitRequestPartition(partition_index=3, committed_offset=1)
+    topics = [m.OffsetCommitRequestTopic(name="t", partitions=[partition] * 4000)]
+    request = m.OffsetCommitRequest(group_id="g", generation_id_or_member_epoch=-1, member_id="", topics=topics)
+    frame = frame_request(COMMIT, 5, 9, "client", encode_request(COMMIT, 5, request))[4:]
+    taken = list(itertools.takewhile(lambda one: one is not None, (side.take(frame) for _ in range(1000))))
+    assert 64 << 20 < side.plane.outbox.unwritten < 65 << 20
+    assert len(taken) < 500
+    with pytest.raises(KafkaError, match="too many records wait"):
+        side.submit(frame)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+        side.plane.release()
+    assert side.plane.outbox.unwritten == 0
+    side.settle()
+    assert not side.waiting
+    assert side.take(frame) is not None
+
+
 async def test_records_that_cannot_be_applied_close_the_shard() -> None:
     side = Side()
     failures: list[BaseException] = []
