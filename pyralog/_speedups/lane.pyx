@@ -137,7 +137,7 @@ cdef class CommitLane(Lane):
             if commit.generation_id_or_member_epoch >= NO_MEMBER:
                 return False
         else:
-            timers = machine.admit(group, commit, self.now_ms)
+            timers = group.admit_commit(commit, self.now_ms)
             if timers is None:
                 return False
             if timers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyralog.coordinator.group.classic_member import ClassicMember, subscribed_topics
 from pyralog.coordinator.outcome import CoordinatorRecord, Timer
@@ -14,6 +14,9 @@ from pyralog.wire.messages import (
     GroupMetadataValue,
     TxnOffsetCommitRequest,
 )
+
+if TYPE_CHECKING:
+    from pyralog._speedups.commits import Commit
 
 CONSUMER = "consumer"  # the protocol type whose metadata a broker can read
 RECORD_VERSION = 3  # of GroupMetadata values: 3 knows static members, and is what Kafka 4.4 writes
@@ -115,6 +118,20 @@ class ClassicGroup:
         if plain and self.state is COMPLETING:
             return ErrorCode.REBALANCE_IN_PROGRESS
         return ErrorCode.NONE
+
+    def admit_commit(self, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
+        """`validate_offset_commit` (None: it has an error) and `commit_timers`; quick for members of a stable group."""
+        member = self.members.get(commit.member_id)
+        if (
+            member is not None
+            and self.state is STABLE
+            and commit.generation_id_or_member_epoch == self.generation
+            and commit.group_instance_id is None
+        ):
+            return member.touch(self.group_id, now_ms)
+        if self.validate_offset_commit(commit, commit.version) is not ErrorCode.NONE:
+            return None
+        return self.commit_timers(commit, now_ms)
 
     def commit_timers(self, message: Any, now_ms: int) -> tuple[Timer, ...]:
         """An accepted commit is a sign of life, as in Kafka while the group is stable or about to rebalance."""

@@ -36,9 +36,8 @@ from pyralog.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ImageDelta
-    from pyralog.coordinator.group.shard import Group, GroupShard
+    from pyralog.coordinator.group.shard import GroupShard
 
 EPOCHS_FROM = 9  # OffsetCommit: member epochs (KIP-848), and GROUP_ID_NOT_FOUND
 # Tombstones of one outcome; what is left is done in the next turn of the loop.
@@ -75,13 +74,6 @@ def commit_offsets(shard: GroupShard, request: ClientRequest, ticket: int, now_m
         shard, message, now_ms, expire_ms, OffsetCommitResponseTopic, OffsetCommitResponsePartition
     )
     return Outcome(records, (Reply(ticket, OffsetCommitResponse(topics=topics)),), timers)
-
-
-def admit_quick(group: Group, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
-    """The timers of a commit that the group takes; None: `commit_offsets` says what is wrong with it."""
-    if group.validate_offset_commit(commit, commit.version) is not ErrorCode.NONE:
-        return None
-    return group.commit_timers(commit, now_ms)
 
 
 def _committed(

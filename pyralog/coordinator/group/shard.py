@@ -20,7 +20,6 @@ from pyralog.coordinator.group.classic_requests import (
 )
 from pyralog.coordinator.group.offset_requests import (
     OFFSET_HANDLERS,
-    admit_quick,
     forget_topics,
     next_check,
     start_offsets,
@@ -31,6 +30,7 @@ from pyralog.errors import ErrorCode, KafkaError
 from pyralog.wire.messages import LegacyOffsetCommitKey, OffsetCommitKey
 
 if TYPE_CHECKING:
+    from pyralog._speedups.commits import Commit
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.group.classic_member import Former
     from pyralog.coordinator.group.settings import GroupSettings
@@ -68,6 +68,10 @@ class Group(Protocol):
 
     def validate_offset_delete(self) -> ErrorCode:
         """Whether offsets of topics that nobody consumes may be deleted now."""
+        ...
+
+    def admit_commit(self, commit: Commit, now_ms: int) -> tuple[Timer, ...] | None:
+        """`commit_timers` of a commit on the quick way. None: `validate_offset_commit` has an error for it."""
         ...
 
     def commit_timers(self, message: Any, now_ms: int) -> tuple[Timer, ...]:
@@ -116,9 +120,7 @@ class GroupShard:
         self.groups: dict[str, Any] = {}
         # Of a group that becomes a classic one by the records at hand: its members. Volatile.
         self.converted: dict[str, dict[str, Former]] = {}
-        self.offsets = Offsets()
-        # The quick way of a commit: see _speedups.lane, which also puts into `offsets` what `replay` would.
-        self.admit = admit_quick
+        self.offsets = Offsets()  # also filled by _speedups.lane, with what `replay` would put there
 
     def knows(self, group_id: str) -> bool:
         """Whether there is such a group. One that has offsets and no entry in `groups` is one of simple consumers:
