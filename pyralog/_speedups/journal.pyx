@@ -28,7 +28,7 @@ cdef enum:
     SHARED_BYTES = 1 << 20      # records of several outcomes share a batch up to here; one outcome's may be larger
     IN_FLIGHT = 4               # batches of a shard that the plane has not confirmed; the next ones grow meanwhile
 
-BATCH_BYTES, MAX_IN_FLIGHT = SHARED_BYTES, IN_FLIGHT
+BATCH_BYTES, MAX_IN_FLIGHT, MAX_UNWRITTEN = SHARED_BYTES, IN_FLIGHT, UNWRITTEN_BYTES
 
 
 cdef class Desk:
@@ -334,13 +334,7 @@ cdef class Outbox:
 
     def __init__(self, log not None):
         self.log = log
-        self.due = []
-        self.collected = []
-
-    @property
-    def full(self) -> bool:
-        """Whether so many bytes of records wait for the log that requests must come again later."""
-        return self.unwritten > UNWRITTEN_BYTES
+        self.due, self.collected = [], []
 
     def flush(self) -> None:
         """Hands over what has come together."""

