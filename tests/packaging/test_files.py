@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from pyralog.cli.admin.main import main
 from pyralog.config.loader import load
 from tools.dist.wheels import commit_time
+from tools.dist.zig import debian_headers
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -150,3 +151,12 @@ def test_what_is_built_has_a_time_without_git_too(monkeypatch: pytest.MonkeyPatc
     assert commit_time().isdecimal()
     monkeypatch.setenv("PATH", "")
     assert commit_time() == "1767225600"
+
+
+def test_zig_finds_the_headers_of_debians_pythons(tmp_path: Path) -> None:
+    multiarch = tmp_path / "usr" / "x86_64-linux-gnu"
+    (multiarch / "python3.14").mkdir(parents=True)
+    (multiarch / "python3.14" / "pyconfig.h").touch()
+    for _ in range(2):  # once for each interpreter
+        folder = debian_headers(tmp_path / "include", multiarch)
+    assert (folder / "x86_64-linux-gnu" / "python3.14" / "pyconfig.h").exists()

@@ -42,4 +42,16 @@ def extension_environment(folder: Path) -> dict[str, str]:
     """What makes setuptools build extension modules with Zig, stripped and without the paths of this machine."""
     tools = compilers(folder)
     link = f"{tools['CC']} -shared -s"
-    return {**tools, "LDSHARED": link, "LDCXXSHARED": link, "LDFLAGS": "", "CFLAGS": ""}
+    headers = f"-I{debian_headers(folder / 'include')}"
+    return {**tools, "LDSHARED": link, "LDCXXSHARED": link, "LDFLAGS": "", "CFLAGS": headers}
+
+
+def debian_headers(folder: Path, multiarch: Path = Path(f"/usr/include/{MACHINE}-linux-gnu")) -> Path:
+    """A folder with what pyconfig.h of Debian's Pythons names by its path from /usr/include, where Zig does not look."""
+    target = folder / multiarch.name
+    target.mkdir(parents=True, exist_ok=True)
+    for found in multiarch.glob("python3.*"):
+        link = target / found.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(found)
+    return folder
