@@ -383,7 +383,14 @@ def test_a_stream_is_told_while_it_goes_on(ask: Admin, topic: str) -> None:
 def test_ctrl_c_ends_without_a_traceback(ask: Admin, topic: str) -> None:
     ask("topic", "produce", topic, "one", "-p", "0")
     command = [sys.executable, "-m", "pyralog.cli.admin", "--cluster", ask.address, "topic", "tail", topic]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever starts the tests in the background may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as tail:
         assert tail.stdout is not None
         assert tail.stdout.readline().endswith(" one\n")
         tail.send_signal(signal.SIGINT)
