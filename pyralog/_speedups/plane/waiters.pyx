@@ -23,7 +23,7 @@ cdef void engine_fail(Engine* e, Partition* p, int32_t error) noexcept nogil:
 
 
 cdef void settle_part(Engine* e, Part* part, int64_t result) noexcept nogil:
-    """A batch of a round: the rest follows at the cycle's end (rounds.pyx)."""
+    """A batch of a round: the rest follows at the cycle's end (appends.pyx)."""
     part.result = result
     part.next = e.settled
     e.settled = part

@@ -10,7 +10,7 @@ from pyralog.cli.admin.ask import Ask, Rows, asks, fail, note
 from pyralog.cli.admin.metadata import parse_partition, places_of
 from pyralog.cli.admin.offsets import Place, ends_of, resolve, spec_of
 from pyralog.cli.admin.telling import answered, count, named
-from pyralog.cli.admin.tree import command
+from pyralog.cli.admin.tree import command, state_option
 from pyralog.cli.admin.tree import group as admin_group
 
 if TYPE_CHECKING:
@@ -26,14 +26,7 @@ def group() -> None:
 
 
 @command("list")
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice(STATES, False),
-    metavar="STATE",
-    multiple=True,
-    help="Only groups in this state.",
-)
+@state_option(STATES, "groups")
 @asks
 def group_list(ask: Ask, states: tuple[str, ...]) -> None:
     """Every group: state, type, protocol."""

@@ -76,6 +76,18 @@ def command(name: str) -> Callable[[Callable[..., Any]], AdminCommand]:
     return make
 
 
+def state_option(states: tuple[str, ...], what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: `--state` as often as one likes, in any case; the function gets `states`."""
+    return click.option(
+        "--state",
+        "states",
+        type=click.Choice(states, False),
+        metavar="STATE",
+        multiple=True,
+        help=f"Only {what} in this state.",
+    )
+
+
 class Tree(AdminGroup):
     """The root: commands by module and attribute, with their help, so that --help imports none of them."""
 

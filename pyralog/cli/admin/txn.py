@@ -9,7 +9,7 @@ import click
 
 from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks, fail, note
 from pyralog.cli.admin.metadata import parse_partition, places_of, topics_of
-from pyralog.cli.admin.tree import command, group
+from pyralog.cli.admin.tree import command, group, state_option
 
 DEFAULT_MAX_TIMEOUT_MS = 900_000
 STATES = ("Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead")
@@ -21,14 +21,7 @@ def txn() -> None:
 
 
 @command("list")
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice(STATES, False),
-    metavar="STATE",
-    multiple=True,
-    help="Only transactions in this state.",
-)
+@state_option(STATES, "transactions")
 @click.option("--longer-than-ms", type=click.IntRange(0), help="Only those that run longer than this.")
 @asks
 def txn_list(ask: Ask, states: tuple[str, ...], longer_than_ms: int | None) -> None:
