@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -257,6 +259,34 @@ async def test_a_stop_in_the_middle_loses_nothing(tmp_path: Path) -> None:
         assert leftovers(tmp_path / "a-0") == []
         replica = node.lifecycle.replicas[A0]
     assert {key: value for _, key, value in rows(replica.log)} == newest
+
+
+def replaced_files() -> list[str]:
+    """Of this process's descriptors, those of log files that have no name any more."""
+    links = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            links.append(str(link.readlink()))
+    return [link for link in links if link.endswith(".log (deleted)")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+async def test_the_plane_does_not_free_what_it_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes the last descriptor of a replaced file waits until its blocks are freed: never the plane."""
+    async with served(tmp_path) as node:
+        await node.apply(*topic("a", 1, **COMPACT))
+        await fill(node, 60)
+        swap, held = node.plane.swap_segments, []
+
+        async def watched(tp: TopicPartition, packed: bytes) -> None:
+            await swap(tp, packed)
+            held.append(replaced_files())
+
+        monkeypatch.setattr(node.plane, "swap_segments", watched)
+        assert await node.maintenance.cleaner.run() == 1
+        assert held
+        assert all(len(links) == 1 for links in held), held
+        assert replaced_files() == []
 
 
 async def test_a_swap_is_refused_for_segments_that_are_not_there(tmp_path: Path) -> None:
