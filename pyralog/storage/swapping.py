@@ -55,8 +55,8 @@ def note_compacted(files: Files, folder: Path, end: int) -> None:
 
 def ready(files: Files, folder: Path, base: int) -> None:
     """The synced `.cleaned` files of a segment become `.swap` files. No decision about earlier ones holds for them."""
-    _unlink(files, folder / segment_name(base, SWAP))
-    files.fsync_dir(os.fsencode(folder))
+    if _unlink(files, folder / segment_name(base, SWAP)):
+        files.fsync_dir(os.fsencode(folder))
     for suffix in PARTS:
         source = folder / (segment_name(base, suffix) + CLEANED)
         try:
@@ -158,8 +158,10 @@ def _take_names(files: Files, folder: Path, base: int) -> None:
             continue
 
 
-def _unlink(files: Files, path: Path) -> None:
+def _unlink(files: Files, path: Path) -> bool:
+    """Whether it was there."""
     try:
         files.unlink(os.fsencode(path))
     except FileNotFoundError:
-        return
+        return False
+    return True
