@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyralog.model import TopicPartition
@@ -112,8 +112,7 @@ def _shards(coordinator: GroupCoordinator, group: str | None) -> list[GroupShard
 
 def lag_of(plane: Plane, row: CommittedRow) -> dict[str, Any]:
     """A committed offset with the high watermark and the lag; both null where the partition is not hosted here."""
-    snapshot = plane.snapshot(TopicPartition(row.topic, row.partition))
-    mark = None if snapshot is None else snapshot.high_watermark
+    mark = _high_watermark(plane, row.topic, row.partition)
     return {
         "topic": row.topic,
         "partition": row.partition,
@@ -123,6 +122,41 @@ def lag_of(plane: Plane, row: CommittedRow) -> dict[str, Any]:
         "commit_ms": row.commit_ms,
         "metadata": row.metadata,
     }
+
+
+def partitions_of(
+    plane: Plane, committed: Iterable[CommittedRow], members: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What a group has committed (see lag_of) and what its members (see members_of) are assigned, by topic and number,
+    with the `member_id` of who has it; what a consumer says of its offset is null where none is committed."""
+    found = {(row.topic, row.partition): {**lag_of(plane, row), "member_id": None} for row in committed}
+    for member in members:
+        for topic, partition in _assigned(member):
+            place = topic, partition
+            if place not in found:
+                found[place] = {
+                    "topic": topic,
+                    "partition": partition,
+                    "committed_offset": None,
+                    "high_watermark": _high_watermark(plane, topic, partition),
+                    "lag": None,
+                    "commit_ms": None,
+                    "metadata": None,
+                }
+            found[place]["member_id"] = member["member_id"]
+    return [found[place] for place in sorted(found)]
+
+
+def _assigned(member: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for one in member["assignment"] or ():
+        for partition in one["partitions"]:
+            if one["topic"] is not None:
+                yield one["topic"], partition
+
+
+def _high_watermark(plane: Plane, topic: str, partition: int) -> int | None:
+    snapshot = plane.snapshot(TopicPartition(topic, partition))
+    return None if snapshot is None else snapshot.high_watermark
 
 
 def members_of(coordinator: GroupCoordinator, image: ClusterImage, group_id: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyralog.admin.group_view import GroupRow, committed_of, group_row, group_rows, lag_of, members_of
+from pyralog.admin.group_view import GroupRow, committed_of, group_row, group_rows, lag_of, members_of, partitions_of
 from pyralog.admin.routes_model import Args, Document, HttpRefusal, Json, Parameter
 from pyralog.admin.sources import Sources, inherited_min_isr, min_isr, overrides, registrations, served
 from pyralog.admin.status import NOT_FOUND, PER_TURN, UNAVAILABLE, acknowledgement, brokers, partition, state
@@ -178,20 +178,20 @@ async def groups(sources: Sources, args: Args) -> Document:
 
 
 async def group(sources: Sources, args: Args) -> Document:
-    """One group: its members, and for each partition the committed offset and the lag."""
+    """One group: its members, and each partition that has a committed offset or a member: offset, lag, who has it."""
     name = args["group"]
     row = group_row(sources.groups, name)
     if row is None:
         raise HttpRefusal(NOT_FOUND, f"this node knows no group {name!r}")
-    offsets = [lag_of(sources.plane, one) for one in committed_of(sources.groups, group=name)]
-    offsets.sort(key=lambda one: (one["topic"], one["partition"]))
-    known = [one["lag"] for one in offsets if one["lag"] is not None]
+    members = members_of(sources.groups, sources.image, name)
+    items = partitions_of(sources.plane, committed_of(sources.groups, group=name), members)
+    known = [one["lag"] for one in items if one["lag"] is not None]
     return Document(
         {
             **row._asdict(),
             "lag": sum(known) if known else None,
-            "members": members_of(sources.groups, sources.image, name),
-            "items": offsets,
+            "members": members,
+            "items": items,
         }
     )
 

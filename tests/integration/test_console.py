@@ -198,6 +198,45 @@ async def test_the_keyboard_is_enough(browser: Browser) -> None:
     assert await browser.eval("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_partitions_of_members_that_have_committed_nothing(node: Broker, browser: Browser) -> None:
+    from confluent_kafka import Consumer
+
+    for protocol in ("classic", "consumer"):
+        group = f"newcomers-{protocol}"
+        settings = {"group.id": group, "group.protocol": protocol, "enable.auto.commit": False, "log_level": 2}
+        consumer = Consumer({"bootstrap.servers": node.address, **settings})
+        consumer.subscribe(["orders"])
+        async with asyncio.timeout(60):
+            while len(consumer.assignment()) < 2:
+                await asyncio.to_thread(consumer.poll, 0.2)
+        await show(browser, f"groups/{group}", group)
+        rows = "[...document.querySelector('table').querySelectorAll('tbody tr')]"
+        await browser.until(f"{rows}.length === 2")
+        cells = await browser.eval(f"{rows}.map((row) => [...row.cells].map((cell) => cell.textContent))")
+        assert [row[:6] for row in cells] == [["orders", str(n), "–", "51", "–", "–"] for n in range(2)]
+        (member,) = {row[6] for row in cells}
+        assert member in await browser.eval("document.querySelectorAll('table')[1].textContent")
+        await asyncio.to_thread(consumer.close)
+
+
+async def test_narrow_screens(browser: Browser) -> None:
+    await browser.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=False)
+    for place, title in (("topics", "Topics"), ("configs", "Configuration of node 1"), ("overview", "Overview")):
+        await show(browser, place, title)
+        assert await browser.eval("document.documentElement.scrollWidth <= innerWidth")
+        assert await browser.until("document.activeElement.id === 'main'")
+        assert await browser.eval("document.documentElement.scrollTop") == 0
+        # The name and the buttons, and below them the pages: one line each.
+        lines = (
+            "new Set([...document.querySelectorAll('{}')].map((one) => Math.round(one.getBoundingClientRect().top)))"
+        )
+        assert await browser.eval(f"({lines.format('header button')}).size") == 1
+        assert await browser.eval(f"({lines.format('nav a')}).size") == 1
+        assert await browser.eval("document.querySelector('header').offsetHeight") < 100
+        row, chosen = (f"document.querySelector('{one}').getBoundingClientRect()" for one in ("nav", "[aria-current]"))
+        assert await browser.eval(f"{chosen}.left >= {row}.left && {chosen}.right <= {row}.right + 0.5")
+
+
 async def test_names_from_clients_are_text(node: Broker, browser: Browser) -> None:
     from confluent_kafka import Consumer, TopicPartition
 

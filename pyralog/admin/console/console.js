@@ -256,8 +256,9 @@ const pages = {
         ["Topic", (row) => row.topic, (row) => link(row.topic, "topics", row.topic)], ["Partition", (row) => row.partition, null, "number"],
         ["Committed", (row) => row.committed_offset, (row) => count(row.committed_offset), "number"],
         ["High watermark", (row) => row.high_watermark, (row) => count(row.high_watermark), "number"],
-        ["Lag", (row) => row.lag ?? -1, (row) => count(row.lag), "number"], ["Committed at", (row) => row.commit_ms, (row) => time(row.commit_ms)]],
-        group.items, "The group has committed no offsets."),
+        ["Lag", (row) => row.lag ?? -1, (row) => count(row.lag), "number"], ["Committed at", (row) => row.commit_ms, (row) => time(row.commit_ms)],
+        ["Member", (row) => row.member_id, (row) => row.member_id ?? "nobody"]],
+        group.items, "The group has committed no offsets, and nobody in it is assigned anything."),
       el("h2", {}, "Members"),
       table(`members ${name}`, [
         ["Client", (row) => row.client_id], ["Host", (row) => row.client_host], ["Member", (row) => row.member_id],
@@ -299,8 +300,9 @@ async function refresh() {
   if (place !== shown) {
     main.replaceChildren(el("p", { class: "note", role: "status" }, "Loading…"));
     for (const each of document.querySelectorAll("nav a")) {
-      if (each.hash === `#/${page}`) each.setAttribute("aria-current", "page");
-      else each.removeAttribute("aria-current");
+      if (each.hash !== `#/${page}`) { each.removeAttribute("aria-current"); continue; }
+      each.setAttribute("aria-current", "page");
+      each.scrollIntoView({ block: "nearest", inline: "nearest" });  // on a narrow screen the pages are a row to be moved
     }
   }
   try {
@@ -318,7 +320,10 @@ async function refresh() {
       main.replaceChildren(el("p", { class: "note bad", role: "alert" }, String(error.message)));
     }
   }
-  if (place !== shown && shown) main.focus();
+  if (place !== shown && shown) {
+    main.focus({ preventScroll: true });  // by itself it would put the title beneath the header
+    scrollTo(0, 0);
+  }
   shown = place;
   if (!paused && !document.hidden) timer = setTimeout(refresh, REFRESH_MS);
 }
