@@ -238,6 +238,12 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     sys.exit(code)
 
 
+def end_without(what: str, missing: list[str], *, found: bool) -> None:
+    """End with the names of which there is none, when there are such: 4 where others were `found`, else 1."""
+    if missing:
+        fail(f"there is no {what} {', '.join(missing)}", EXIT_PARTLY if found else EXIT_FAILED)
+
+
 def pairs_of(values: tuple[str, ...], option: str) -> dict[str, str]:
     """`KEY=VALUE` arguments as a mapping."""
     for value in values:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyralog.cli.admin.ask import Ask, Rows, asks, fail, note
+from pyralog.cli.admin.ask import Ask, Rows, asks, end_without, fail, note
 from pyralog.cli.admin.metadata import parse_partition, places_of
 from pyralog.cli.admin.offsets import Place, ends_of, resolve, spec_of
 from pyralog.cli.admin.telling import answered, count, named
@@ -73,6 +73,7 @@ def group_describe(ask: Ask, names: tuple[str, ...], members: bool) -> None:
     from pyralog.cli.admin.newer_groups import describe_newer
 
     rows: Rows = []
+    missing: list[str] = []
     with ask.connected() as client:
         told = client.describe_groups(list(names))
         told |= describe_newer(client, [name for name in names if str(told[name].get("group_state", "")) in DEAD])
@@ -80,15 +81,19 @@ def group_describe(ask: Ask, names: tuple[str, ...], members: bool) -> None:
             offsets = committed(client, name)
             state = str(told[name].get("group_state", ""))
             if state in DEAD and not offsets:
-                fail(f"there is no group {name}")
+                missing.append(name)
+                continue
             rows += _members(name, told[name]) if members else _lags(client, name, state, told[name], offsets)
-    ask.show(
-        rows,
-        wide=("member",) if not members else (),
-        empty="There are no members." if members else "There are no committed offsets and no members.",
-    )
-    if not members:
-        note(f"Total lag: {sum(row['lag'] or 0 for row in rows)}")
+    found = len(missing) < len(names)
+    if found:
+        ask.show(
+            rows,
+            wide=("member",) if not members else (),
+            empty="There are no members." if members else "There are no committed offsets and no members.",
+        )
+        if not members:
+            note(f"Total lag: {sum(row['lag'] or 0 for row in rows)}")
+    end_without("group", missing, found=found)
 
 
 def _members(name: str, told: dict[str, Any]) -> Rows:

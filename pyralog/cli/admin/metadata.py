@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyralog.cli.admin.ask import fail
+from pyralog.cli.admin.ask import end_without, fail
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -14,17 +14,24 @@ UNKNOWN_TOPIC, INVALID_TOPIC = 3, 17
 
 def topics_of(client: KafkaAdminClient, names: tuple[str, ...] = (), *, internal: bool = True) -> list[dict[str, Any]]:
     """Topics by name, their partitions by number; ends the command when a named one does not or cannot exist."""
+    found, missing = topics_and_missing(client, names, internal=internal)
+    end_without("topic", missing, found=False)
+    return found
+
+
+def topics_and_missing(
+    client: KafkaAdminClient, names: tuple[str, ...] = (), *, internal: bool = True
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """As topics_of, and those of the names that no topic has."""
     found = client.describe_topics(list(names) or None)
-    missing = [str(each["name"]) for each in found if each["error_code"] == UNKNOWN_TOPIC]
-    if missing:
-        fail(f"there is no topic {', '.join(missing)}")
     refused = [f"{each['name']!r}" for each in found if names and each["error_code"] == INVALID_TOPIC]
     if refused:
         fail(f"no topic can be called {', '.join(refused)}")
+    unknown = {each["name"] for each in found if each["error_code"] == UNKNOWN_TOPIC}
     kept = [each for each in found if not each["error_code"] and (internal or not each["is_internal"] or names)]
     for each in kept:
         each["partitions"] = sorted(each["partitions"], key=lambda p: int(p["partition_index"]))
-    return sorted(kept, key=lambda each: str(each["name"]))
+    return sorted(kept, key=lambda each: str(each["name"])), [name for name in names if name in unknown]
 
 
 def places_of(client: KafkaAdminClient, names: tuple[str, ...] = ()) -> list[tuple[str, int]]:

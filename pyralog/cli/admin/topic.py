@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyralog.cli.admin.ask import Ask, Rows, asks, fail, note, pairs_of
+from pyralog.cli.admin.ask import Ask, Rows, asks, end_without, fail, note, pairs_of
 from pyralog.cli.admin.configs import change_configs, config_rows, describe
-from pyralog.cli.admin.metadata import partition_row, partition_state, places_among, topics_of
+from pyralog.cli.admin.metadata import partition_row, partition_state, places_among, topics_and_missing, topics_of
 from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
 from pyralog.cli.admin.records import consume, produce, tail
 from pyralog.cli.admin.telling import count, error_of
@@ -96,7 +96,7 @@ def topic_describe(ask: Ask, names: tuple[str, ...], configs: bool, everything: 
     """Partitions of topics: leader, epoch, replicas, in-sync replicas, offsets."""
     rows: Rows = []
     with ask.connected() as client:
-        found = topics_of(client, names)
+        found, missing = topics_and_missing(client, names)
         for each in found:
             if configs:
                 settings = config_rows(describe(client, "topic", each["name"]), everything=everything)
@@ -107,11 +107,13 @@ def topic_describe(ask: Ask, names: tuple[str, ...], configs: bool, everything: 
             for p in each["partitions"]:
                 start, end = ends.get((each["name"], p["partition_index"]), (-1, -1))
                 rows.append({**partition_row(each["name"], p), "start": start, "end": end})
-    ask.show(
-        rows,
-        wide=("type", "documentation", "synonyms") if configs else ("offline",),
-        empty="Everything is at its default; --all shows it.",
-    )
+    if found:
+        ask.show(
+            rows,
+            wide=("type", "documentation", "synonyms") if configs else ("offline",),
+            empty="Everything is at its default; --all shows it.",
+        )
+    end_without("topic", missing, found=bool(found))
 
 
 @command("delete")

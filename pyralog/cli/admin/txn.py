@@ -7,7 +7,7 @@ import time
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks, fail, note
+from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks, end_without, fail, note
 from pyralog.cli.admin.metadata import parse_partition, places_of, topics_of
 from pyralog.cli.admin.tree import command, group, state_option
 
@@ -46,23 +46,32 @@ def txn_list(ask: Ask, states: tuple[str, ...], longer_than_ms: int | None) -> N
 @asks
 def txn_describe(ask: Ask, ids: tuple[str, ...]) -> None:
     """State, producer, begin, timeout and partitions of transactions."""
+    from kafka.errors import TransactionalIdNotFoundError
+
+    rows: Rows = []
+    missing: list[str] = []
     with ask.connected() as client:
-        found = client.describe_transactions(ids)
-    ask.show(
-        [
-            {
-                "transactional_id": name,
-                "coordinator": each.coordinator_id,
-                "state": getattr(each.state, "value", each.state),
-                "producer_id": each.producer_id,
-                "epoch": each.producer_epoch,
-                "timeout_ms": each.transaction_timeout_ms,
-                "began_at_ms": each.transaction_start_time_ms,
-                "partitions": [f"{tp.topic}:{tp.partition}" for tp in sorted(each.topic_partitions)],
-            }
-            for name, each in sorted(found.items())
-        ]
-    )
+        for name in dict.fromkeys(ids):
+            try:
+                each = client.describe_transactions((name,))[name]
+            except TransactionalIdNotFoundError:
+                missing.append(name)
+                continue
+            rows.append(
+                {
+                    "transactional_id": name,
+                    "coordinator": each.coordinator_id,
+                    "state": getattr(each.state, "value", each.state),
+                    "producer_id": each.producer_id,
+                    "epoch": each.producer_epoch,
+                    "timeout_ms": each.transaction_timeout_ms,
+                    "began_at_ms": each.transaction_start_time_ms,
+                    "partitions": [f"{tp.topic}:{tp.partition}" for tp in sorted(each.topic_partitions)],
+                }
+            )
+    if rows:
+        ask.show(rows)
+    end_without("transactional id", missing, found=bool(rows))
 
 
 @command("producers")
