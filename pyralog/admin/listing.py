@@ -146,6 +146,8 @@ def _own(sources: Sources, found: TopicImage) -> Mapping[str, str]:
 async def partitions(sources: Sources, args: Args) -> Document:
     """Partitions of all topics by topic and number."""
     internal, wanted = args.flag("internal"), args.get("topic")
+    if wanted is not None and wanted not in sources.image.topics:
+        raise HttpRefusal(NOT_FOUND, f"there is no topic {wanted!r}")
     inherited = inherited_min_isr(sources)
     names = [
         tp

@@ -188,7 +188,7 @@ def partition_state(sources: Sources, tp: TopicPartition, registration: Partitio
 
 
 async def numbered_partition(sources: Sources, args: Args) -> Document:
-    """The partition of this number of every topic, or of `topic` alone. Internal topics come last."""
+    """The partition of this number of every topic, or of `topic` alone; 404 when none has it. Internal topics last."""
     number = args.number("partition")
     wanted = args.get("topic")
     image = sources.image
@@ -206,6 +206,8 @@ async def numbered_partition(sources: Sources, args: Args) -> Document:
             await asyncio.sleep(0)
     if wanted is not None and not found:
         raise HttpRefusal(NOT_FOUND, f"topic {wanted!r} has no partition {number}")
+    if number and not found:  # every topic has a partition 0: nothing there says that there are no topics
+        raise HttpRefusal(NOT_FOUND, f"no topic has a partition {number}")
     return Document({"partition": number, "count": len(found), "partitions": found})
 
 

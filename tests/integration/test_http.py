@@ -149,6 +149,13 @@ def test_pages_and_refusals(node: Broker) -> None:
     assert seen == list(range(25))
     for path, status, field in (
         ("/partitions/0/status?topic=nothing", 404, "error"),
+        ("/partitions/77/status", 404, "error"),
+        ("/partitions/7/status?topic=orders", 404, "error"),
+        ("/topics/nothing/partitions/0/status", 404, "error"),
+        ("/api/v1/topics/nothing", 404, "error"),
+        ("/api/v1/topics/nothing/configs", 404, "error"),
+        ("/api/v1/partitions?topic=nothing", 404, "error"),
+        ("/console/nothing.js", 404, "error"),
         ("/topics/orders/partitions/7/status", 404, "error"),
         ("/topics/orders/partitions/x/status", 400, "error"),
         ("/api/v1/partitions?limit=10001", 400, "error"),
@@ -164,6 +171,14 @@ def test_pages_and_refusals(node: Broker) -> None:
     assert curl(node, "/health", "-H", "Host: evil.example")[0] == 421
     assert curl(node, "/health", "-H", "Origin: http://evil.example")[0] == 403
     assert curl(node, "/health", "-I")[0] == 200
+
+
+def test_a_node_without_topics(tmp_path: Path) -> None:
+    with make_broker(tmp_path) as fresh:
+        for path in ("/partitions/0/status", "/api/v1/partitions?internal=true"):
+            found = asked(fresh, path)
+            assert found.get("partitions", found.get("items")) == []
+        assert curl(fresh, "/partitions/1/status")[0] == 404
 
 
 def test_the_interface_describes_itself(node: Broker) -> None:
