@@ -174,6 +174,22 @@ def test_nothing_is_said_in_words(ask: Admin, topic: str) -> None:
         assert ask.rows(*words) == []
 
 
+def test_internal_topics_stand_behind_those_of_users(node: Broker, ask: Admin, topic: str) -> None:
+    ask("topic", "produce", topic, "1", "2", "3")
+    commit(node.address, "watchers", topic)
+    internal = "__consumer_offsets"
+    for words in (("partition", "status"), ("verify",)):
+        told = ask(*words, "--format", "json")
+        names = [row["topic"] for row in json.loads(told.stdout)]
+        assert topic in names
+        assert not any(name.startswith("__") for name in names)
+        assert "partitions of internal topics; --internal shows them.\n" in told.stderr
+        names = [row["topic"] for row in ask.rows(*words, "--internal")]
+        assert internal in names
+        assert names == sorted(names, key=lambda name: (name.startswith("__"), name))
+        assert {row["topic"] for row in ask.rows(*words, internal)} == {internal}
+
+
 def test_partitions_and_elections(ask: Admin, topic: str) -> None:
     assert [r["state"] for r in ask.rows("partition", "status", topic)] == ["ok", "ok"]
     (row,) = ask.rows("partition", "elect", f"{topic}:0")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyralog.cli.admin.ask import end_without, fail
+from pyralog.cli.admin.ask import Ask, Rows, end_without, fail, note
+from pyralog.cli.admin.telling import count
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -13,7 +14,8 @@ UNKNOWN_TOPIC, INVALID_TOPIC = 3, 17
 
 
 def topics_of(client: KafkaAdminClient, names: tuple[str, ...] = (), *, internal: bool = True) -> list[dict[str, Any]]:
-    """Topics by name, their partitions by number; ends the command when a named one does not or cannot exist."""
+    """Topics by name, internal ones last, their partitions by number; ends the command when a named one does not or
+    cannot exist."""
     found, missing = topics_and_missing(client, names, internal=internal)
     end_without("topic", missing, found=False)
     return found
@@ -31,7 +33,8 @@ def topics_and_missing(
     kept = [each for each in found if not each["error_code"] and (internal or not each["is_internal"] or names)]
     for each in kept:
         each["partitions"] = sorted(each["partitions"], key=lambda p: int(p["partition_index"]))
-    return sorted(kept, key=lambda each: str(each["name"])), [name for name in names if name in unknown]
+    kept.sort(key=lambda each: (bool(each["is_internal"]), str(each["name"])))
+    return kept, [name for name in names if name in unknown]
 
 
 def places_of(client: KafkaAdminClient, names: tuple[str, ...] = ()) -> list[tuple[str, int]]:
@@ -69,6 +72,16 @@ def partition_row(topic: str, partition: dict[str, Any]) -> dict[str, Any]:
         "offline": list(partition.get("offline_replicas", [])),
         "state": partition_state(partition),
     }
+
+
+def show_partitions(ask: Ask, rows: Rows, topics: list[dict[str, Any]], column: str, *, every: bool) -> None:
+    """Show rows of partitions; unless `every` is wanted, without those of internal topics whose `column` says that
+    nothing is wrong (`ok` or nothing), and how many those are."""
+    internal = {each["name"] for each in topics if each["is_internal"] and not every}
+    kept = [row for row in rows if row["topic"] not in internal or row[column] not in ("ok", [])]
+    ask.show(kept, empty="There are no topics.")
+    if left_out := len(rows) - len(kept):
+        note(f"Nothing is wrong with {count(left_out, 'partition')} of internal topics; --internal shows them.")
 
 
 def count_states(topics: list[dict[str, Any]]) -> dict[str, int]:

@@ -7,9 +7,9 @@ import sys
 import click
 
 from pyralog.cli.admin.ask import EXIT_PARTLY, Ask, Rows, asks, note
-from pyralog.cli.admin.metadata import parse_partition, partition_row, topics_of
+from pyralog.cli.admin.metadata import parse_partition, partition_row, show_partitions, topics_of
 from pyralog.cli.admin.telling import count, error_of
-from pyralog.cli.admin.tree import command, group
+from pyralog.cli.admin.tree import command, group, internal_option
 
 PREFERRED, UNCLEAN = 0, 1
 NOT_NEEDED = "ELECTION_NOT_NEEDED"
@@ -23,13 +23,18 @@ def partition() -> None:
 @command("status")
 @click.argument("topics", nargs=-1)
 @click.option("--not-ok", is_flag=True, help="Only those that lack a leader or a replica.")
+@internal_option()
 @asks
-def partition_status(ask: Ask, topics: tuple[str, ...], not_ok: bool) -> None:
+def partition_status(ask: Ask, topics: tuple[str, ...], not_ok: bool, internal: bool) -> None:
     """The state of every partition; exit code 4 when one lacks its leader or a replica."""
     with ask.connected() as client:
-        rows = [partition_row(each["name"], p) for each in topics_of(client, topics) for p in each["partitions"]]
+        found = topics_of(client, topics)
+    rows = [partition_row(each["name"], p) for each in found for p in each["partitions"]]
     wrong = [row for row in rows if row["state"] != "ok"]
-    ask.show(wrong if not_ok else rows, empty=f"{count(len(rows), 'partition')}, each with its leader and replicas.")
+    if not_ok:
+        ask.show(wrong, empty=f"{count(len(rows), 'partition')}, each with its leader and replicas.")
+    else:
+        show_partitions(ask, rows, found, "state", every=internal or bool(topics))
     sys.exit(EXIT_PARTLY if wrong else 0)
 
 

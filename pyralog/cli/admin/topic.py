@@ -12,7 +12,7 @@ from pyralog.cli.admin.metadata import partition_row, partition_state, places_am
 from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
 from pyralog.cli.admin.records import consume, produce, tail
 from pyralog.cli.admin.telling import count, error_of
-from pyralog.cli.admin.tree import command, group
+from pyralog.cli.admin.tree import command, group, internal_option
 
 if TYPE_CHECKING:
     pass
@@ -24,7 +24,7 @@ def topic() -> None:
 
 
 @command("list")
-@click.option("--internal", is_flag=True, help="Those that the brokers keep for themselves as well.")
+@internal_option()
 @asks
 def topic_list(ask: Ask, internal: bool) -> None:
     """Names, partitions and replicas of all topics."""

@@ -88,6 +88,11 @@ def state_option(states: tuple[str, ...], what: str) -> Callable[[Callable[..., 
     )
 
 
+def internal_option() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: `--internal`."""
+    return click.option("--internal", is_flag=True, help="Topics that the brokers keep for themselves as well.")
+
+
 class Tree(AdminGroup):
     """The root: commands by module and attribute, with their help, so that --help imports none of them."""
 

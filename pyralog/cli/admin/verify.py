@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyralog.cli.admin.ask import EXIT_FAILED, Ask, asks, note
+from pyralog.cli.admin.ask import EXIT_FAILED, Ask, Rows, asks, note
 from pyralog.cli.admin.configs import send
-from pyralog.cli.admin.metadata import topics_of
+from pyralog.cli.admin.metadata import show_partitions, topics_of
 from pyralog.cli.admin.offsets import ends_of
 from pyralog.cli.admin.progress import Progress
-from pyralog.cli.admin.telling import error_of
-from pyralog.cli.admin.tree import command
+from pyralog.cli.admin.telling import count, error_of
+from pyralog.cli.admin.tree import command, internal_option
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -40,13 +40,14 @@ class Checked:
 @command("verify")
 @click.argument("topics", nargs=-1)
 @click.option("--deep", is_flag=True, help="Decompress and decode every record as well.")
+@internal_option()
 @asks
-def verify(ask: Ask, topics: tuple[str, ...], deep: bool) -> None:
+def verify(ask: Ask, topics: tuple[str, ...], deep: bool, internal: bool) -> None:
     """Read every partition from its first to its last record: checksums, offsets, and with --deep every record.
 
-    Exit code 1 when something is wrong.
+    Exit code 1 when something is wrong. Internal topics are read as well, and shown with --internal or a problem.
     """
-    rows = []
+    rows: Rows = []
     with ask.connected() as client:
         found = topics_of(client, topics)
         sizes = _sizes(client)
@@ -73,10 +74,11 @@ def verify(ask: Ask, topics: tuple[str, ...], deep: bool) -> None:
                         "problems": checked.problems,
                     }
                 )
-    ask.show(rows)
+    show_partitions(ask, rows, found, "problems", every=internal or bool(topics))
     wrong = sum(bool(row["problems"]) for row in rows)
     batches = sum(row["batches"] for row in rows)
-    note(f"{len(rows)} partitions, {batches} batches: {wrong or 'no'} partitions with problems.")
+    many = "1 batch" if batches == 1 else f"{batches} batches"
+    note(f"{count(len(rows), 'partition')}, {many}: {wrong or 'none'} with problems.")
     sys.exit(EXIT_FAILED if wrong else 0)
 
 
