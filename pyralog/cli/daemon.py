@@ -48,15 +48,24 @@ class _Daemon(click.Command):
     epilog="Tools: pyralog config --help, pyralog log --help",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--config", "file", metavar="FILE", help="Configuration file, YAML or JSON.")
+@click.option("--config", "-c", "file", metavar="FILE", help="Configuration file, YAML or JSON.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set one key; wins over everything else.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="The port of network.listen_address.")
+@click.option("--data-dir", metavar="DIR", help="The same as --set node.data_dir=DIR.")
 @click.option("--dev", is_flag=True, help="One node on loopback, whatever the file says of a cluster.")
 @click.option("--ephemeral", is_flag=True, help="Keep the data in a temporary folder that is removed at exit.")
 @click.option("--check", is_flag=True, help="Check the configuration and exit.")
 @click.option("--print-config", is_flag=True, help="Print every value and where it comes from, and exit.")
 @click.version_option(__version__, prog_name="pyralog", message="%(prog)s %(version)s")
 def main(
-    file: str | None, settings: tuple[str, ...], dev: bool, ephemeral: bool, check: bool, print_config: bool
+    file: str | None,
+    settings: tuple[str, ...],
+    port: int | None,
+    data_dir: str | None,
+    dev: bool,
+    ephemeral: bool,
+    check: bool,
+    print_config: bool,
 ) -> NoReturn:
     """Run a Pyralog node. Without a file: data in ./pyralog-data, clients on 127.0.0.1:9092."""
     # Start-up makes many objects and no garbage; collecting in between costs a tenth of the time to ready.
@@ -64,10 +73,13 @@ def main(
     # Plugins of pydantic are looked for in every installed distribution; we have none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.modules.setdefault("importlib.metadata", _Metadata("importlib.metadata"))
+    if ephemeral and data_dir is not None:
+        raise click.UsageError("--ephemeral keeps nothing, so that it has no use for --data-dir.")
     with _data_folder(ephemeral) as folder:
-        if folder is not None:
+        if (folder := folder or data_dir) is not None:
             settings = (*settings, f"node.data_dir={folder}")
-        config = _load(file, settings, dev=dev, only_print=print_config)
+        read = functools.partial(_read, file, settings, dev=dev, port=port)
+        config = _load(file, read, only_print=print_config)
         if print_config:
             from pyralog.config.printing import config_text
 
@@ -81,8 +93,7 @@ def main(
         try:
             _say_start(config)
             # On a terminal SIGHUP says that it was closed.
-            read = None if sys.stdin.isatty() else functools.partial(_read_again, file, settings, dev=dev)
-            sys.exit(_run(config, read))
+            sys.exit(_run(config, None if sys.stdin.isatty() else functools.partial(_read_again, file, read)))
         finally:
             running.close()
 
@@ -118,12 +129,18 @@ def _data_folder(ephemeral: bool) -> Iterator[str | None]:
         yield folder
 
 
-def _load(file: str | None, settings: tuple[str, ...], *, dev: bool, only_print: bool) -> Config:
+def _read(file: str | None, settings: tuple[str, ...], *, dev: bool, port: int | None) -> Loaded:
+    """The configuration as the options and the environment have it. ConfigError."""
     from pyralog.config.loader import load
+
+    return load(file, environ=os.environ, settings=settings, dev=dev, port=port)
+
+
+def _load(file: str | None, read: Callable[[], Loaded], *, only_print: bool) -> Config:
     from pyralog.config.problems import EX_CONFIG, ConfigError
 
     try:
-        loaded = load(file, environ=os.environ, settings=settings, dev=dev)
+        loaded = read()
         _warn(loaded.warnings)
         if not only_print:
             _refuse_what_is_not_there(loaded, file)
@@ -143,12 +160,11 @@ def _refuse_what_is_not_there(loaded: Loaded, file: str | None) -> None:
         raise ConfigError([Problem(each.path, each.message, loaded.place(each.path)) for each in refused], file)
 
 
-def _read_again(file: str | None, settings: tuple[str, ...], *, dev: bool) -> Loaded:
+def _read_again(file: str | None, read: Callable[[], Loaded]) -> Loaded:
     """The configuration as it is now, for a node that runs. ConfigError when it cannot be used."""
     from pyralog.config.host import fit_connections
-    from pyralog.config.loader import load
 
-    loaded = load(file, environ=os.environ, settings=settings, dev=dev)
+    loaded = read()
     _refuse_what_is_not_there(loaded, file)
     config, warnings = fit_connections(loaded.config)
     return dataclasses.replace(loaded, config=config, warnings=(*loaded.warnings, *warnings))

@@ -22,7 +22,8 @@ def in_use_hint(config: Config) -> str:
             owner = owner_of(inodes)
             by = f" by process {owner[0]} ({owner[1]})" if owner else ""
             lines.append(f"\n  {listener.listen} is taken{by}.")
-    lines.append("\n  Stop it, or choose another port: --set network.listen_address=127.0.0.1:19092")
+    other = "in network.listeners" if config.network.listeners else "--port 19092"
+    lines.append(f"\n  Stop it, or choose another port: {other}")
     return "".join(lines)
 
 

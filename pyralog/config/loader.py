@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from pyralog.config.checks import cross_checks, raised_read_quorum
 from pyralog.config.defaults import DEVELOPMENT, computed, lookup, preset_values, put
+from pyralog.config.endpoints import parse_address
 from pyralog.config.environment import Overlay, as_value, read_environment
 from pyralog.config.keys import ALIASES, all_keys, by_name, nearest, sections
 from pyralog.config.marks import Document, Path
@@ -21,6 +22,7 @@ from pyralog.config.translate import refusal
 from pyralog.config.units import shown
 
 MAX_FILE_BYTES = 4 * 1024**2
+LISTEN_ADDRESS, LISTENERS = ("network", "listen_address"), ("network", "listeners")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,13 @@ def load(
     environ: Mapping[str, str] | None = None,
     settings: Sequence[str] = (),
     dev: bool = False,
+    port: int | None = None,
 ) -> Loaded:
-    """Read file, environment and --set; ConfigError with every problem at once when anything is wrong."""
-    return _Load(file, environ or {}, settings, dev).run()
+    """Read file, environment and --set; ConfigError with every problem at once when anything is wrong.
+
+    `port`, of --port, takes the place of the one in network.listen_address, whoever has given that.
+    """
+    return _Load(file, environ or {}, settings, dev, port=port).run()
 
 
 def load_bytes(data: bytes, name: str) -> Loaded:
@@ -63,6 +69,7 @@ class _Load:
     environ: Mapping[str, str]
     settings: Sequence[str]
     dev: bool
+    port: int | None = None
     content: bytes | None = None  # of the file, where it has been read already
     given: Overlay = field(default_factory=Overlay)
     tree: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +88,8 @@ class _Load:
         self._overlay(read_environment(self.environ), "env")
         self._overlay(self._settings(), "set")
         self._underlay()
+        if self.port is not None:
+            self._choose_port(self.port)
         config = self._validate()
         if config is not None:
             self._cross_check(config)
@@ -169,6 +178,19 @@ class _Load:
             else:
                 overlay.put(path, as_value(key, text), "--set")
         return overlay
+
+    def _choose_port(self, port: int) -> None:
+        """Listen there, and on the same host as without it."""
+        if lookup(self.tree, LISTENERS):
+            message = "has a port for each listener; --port is for network.listen_address"
+            self.problems.append(Problem(".".join(LISTENERS), message, Place(name="--port")))
+            return
+        try:
+            address = parse_address(lookup(self.tree, LISTEN_ADDRESS) or all_keys()[LISTEN_ADDRESS].default)
+        except ValueError:
+            return  # validation reports it
+        value = str(address._replace(port=port))
+        self._overlay(Overlay(values={LISTEN_ADDRESS: value}, names={LISTEN_ADDRESS: "--port"}), "set")
 
     def _underlay(self) -> None:
         """The profile and the computed defaults, where nothing else is set."""

@@ -22,9 +22,13 @@ INTRODUCTION = """\
 Written by `python -m pyralog.config.reference`; do not edit by hand.
 
 `pyralog --config FILE` reads YAML, or JSON with `//`, `/* */` and `#` comments and trailing commas. Precedence, weakest
-first: default, preset, file, `--dev`, environment, `--set KEY=VALUE`. Every key has an environment name: `PYRALOG_`
-and its path in upper case, joined by `_`. `KAFKA_*` names, as compose files for the `apache/kafka` image write them,
-set the keys through the synonyms below; `PYRALOG_*` wins over them. Empty variables count as unset.
+first: default, preset, file, `--dev`, environment, `--set KEY=VALUE`; `--data-dir DIR` is short for
+`--set node.data_dir=DIR`, `-c` for `--config`, and `--port N` takes the place of the port in `network.listen_address`,
+wherever that is set.
+
+Every key has an environment name: `PYRALOG_` and its path in upper case, joined by `_`. `KAFKA_*` names, as compose
+files for the `apache/kafka` image write them, set the keys through the synonyms below; `PYRALOG_*` wins over them.
+Empty variables count as unset.
 
 Sizes are bytes or texts such as `"64MiB"` and `"2GB"` (units of 1024 and of 1000), times are milliseconds or texts such
 as `"10ms"`, `"30s"` and `"7d"`. Only `true` and `false` are booleans. A mistake stops the start with exit code 78; all

@@ -33,6 +33,11 @@ main = Tree(
         "doctor": ("pyralog.cli.admin.doctor:doctor", "Check the host and the running cluster, and say what to do."),
         "bundle": ("pyralog.cli.admin.bundle:bundle", "Collect what support asks for into a zip, without secrets."),
         "debug-bundle": ("pyralog.cli.admin.bundle:bundle", ""),
+        "topics": ("pyralog.cli.admin.topic:topic", ""),
+        "groups": ("pyralog.cli.admin.group:group", ""),
+        "nodes": ("pyralog.cli.admin.node:node", ""),
+        "partitions": ("pyralog.cli.admin.partition:partition", ""),
+        "transactions": ("pyralog.cli.admin.txn:txn", ""),
         "generate": (
             "pyralog.cli.admin.generate:generate",
             "Dashboards, alerts, systemd unit, shell completion, man pages.",

@@ -13,6 +13,8 @@ from pyralog.cli.whole_help import WholeHelpGroup
 FORMATS = ("table", "json", "yaml", "wide")
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 META = "pyralog.admin."
+# What hands type by reflex; help and manual pages have the long words alone.
+SHORT = {"ls": "list", "rm": "delete", "desc": "describe"}
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -59,6 +61,22 @@ class AdminGroup(WholeHelpGroup):
         super().__init__(*arguments, **options)
 
     group_class = type
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name or what is short for it."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, SHORT.get(cmd_name, ""))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A name that nobody knows is answered with the nearest one."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def group(name: str) -> Callable[[Callable[..., Any]], AdminGroup]:
@@ -119,15 +137,9 @@ class Tree(AdminGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A name that nobody knows is answered with the nearest one; one of a later release is said to be that."""
+        """A name of a later release is said to be that."""
         if args and args[0] in self._later:
             raise click.UsageError(f"{args[0]!r} comes with a later release; this one has a single node and no logins.")
-        if args and args[0] not in self._lazy and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], self._lazy, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

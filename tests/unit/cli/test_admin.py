@@ -73,6 +73,28 @@ def test_wrong_usage_is_exit_code_2() -> None:
     assert (later.exit_code, "'rebalance' comes with a later release" in later.output) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("topic ls", "topic list"),
+        ("topics rm", "topic delete"),
+        ("groups desc", "group describe"),
+        ("nodes ls", "node list"),
+        ("partitions status", "partition status"),
+        ("transactions ls", "txn list"),
+    ],
+)
+def test_words_that_hands_type_by_reflex(short: str, long: str) -> None:
+    found = [run(*words.split(), "--help").output.split("Options:")[0] for words in (short, long)]
+    assert found[0].replace(short, long) == found[1]
+
+
+def test_a_mistyped_word_is_answered_with_the_nearest() -> None:
+    for words, meant in (("topc list", "topic"), ("topic lis", "list"), ("group sek", "seek")):
+        result = run(*words.split())
+        assert (result.exit_code, f"Did you mean {meant!r}?" in result.output) == (2, True), words
+
+
 def test_help_of_a_group_cuts_no_sentence() -> None:
     for words in ("cluster", "node", "topic", "partition", "group", "txn", "backup", "perf", "check", "generate"):
         cut = [line for line in run(words, "--help").output.splitlines()[1:] if line.endswith("...")]

@@ -74,6 +74,33 @@ def test_options_reach_the_node(invoke: Invoke, runs: list[Any], tmp_path: Path)
     assert (runs[0].topics.num_partitions, runs[0].node.node_id) == (3, 5)
 
 
+def test_options_that_hands_type_by_reflex(invoke: Invoke, runs: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("network: {listen_address: '127.0.0.2:9092'}\n", encoding="utf-8")
+    for words, address in (
+        (("--port", "19001"), "127.0.0.1:19001"),
+        (("-c", str(file), "--port", "19001"), "127.0.0.2:19001"),
+        (("--port", "0", "--set", "network.listen_address=[::1]:9094"), "[::1]:0"),
+        (("-c", str(file)), "127.0.0.2:9092"),
+    ):
+        assert invoke(*words, "--data-dir", str(tmp_path / "data")).exit_code == 0
+        config = runs.pop()
+        assert (str(config.network.listen_address), config.node.data_dir) == (address, str(tmp_path / "data"))
+    assert re.search(r"listen_address: .* # --port$", invoke("--port", "1", "--print-config").stdout, re.MULTILINE)
+
+
+def test_ports_that_cannot_be(invoke: Invoke, runs: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("network: {listeners: [{name: A, listen: '127.0.0.1:9092'}]}\n", encoding="utf-8")
+    several = invoke("-c", str(file), "--port", "19001")
+    assert several.exit_code == 78
+    assert "--port network.listeners: has a port for each listener; --port is for network.listen_" in several.stderr
+    assert "network.listen_address" in invoke("--set", "network.listen_address=x", "--port", "19001").stderr
+    assert invoke("--port", "65536").exit_code == 2
+    assert invoke("--ephemeral", "--data-dir", str(tmp_path)).exit_code == 2
+    assert runs == []
+
+
 def test_the_nodes_exit_code_is_the_commands(invoke: Invoke, runs: list[Any]) -> None:
     runs.append(lambda _: 3)
     assert invoke().exit_code == 3
@@ -178,7 +205,7 @@ def test_a_port_in_use_names_its_owner(invoke: Invoke, runs: list[Any]) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("pyralog: Address already in use\n")
     assert f"127.0.0.1:{port} is taken by process {os.getpid()} (" in result.stderr
-    assert "--set network.listen_address=" in result.stderr
+    assert "choose another port: --port 19092" in result.stderr
 
 
 def test_what_could_not_be_opened_or_bound_is_named(invoke: Invoke, runs: list[Any]) -> None:
