@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
+from pyralog.coordinator.transaction.asked import AskedMarkers
 from pyralog.coordinator.transaction.markers import MarkerGroups, Markers
 from pyralog.coordinator.transaction.requests import (
     AddPartitions,
@@ -74,6 +75,7 @@ class TransactionCoordinator:
         # Who waits for the end of a transaction, by transactional id.
         self._waiting: dict[str, Pending[None]] = {}
         self.markers = Markers(ports.plane, groups, ports.clock, self._current)
+        self.asked_markers = AskedMarkers(ports.plane, self.markers)
         self.runtime: CoordinatorRuntime[TransactionMachine] = CoordinatorRuntime(
             topic.name, TRANSACTION_RECORDS, ports, self._make
         )

@@ -13,6 +13,7 @@ from pyralog.api.client import produce as produce_api
 from pyralog.cluster.requests import CreateTopics, DeleteTopics, NewTopic, TopicRef
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
+from pyralog.net.plane import ProducerInfo
 from pyralog.records.batch import TRANSACTIONAL, Record, build
 from pyralog.wire import messages as m
 from pyralog.wire.headers import parse_request_header
@@ -242,6 +243,20 @@ async def test_an_admin_writes_markers(ready: Node) -> None:
     codes = [[one.error_code for one in topic.partitions] for topic in answer.markers[0].topics]
     assert codes == [[0, 3], [3, 3]]
     assert ready.plane.markers == [(T0, 5, 2, 3, False)]
+
+
+async def test_markers_of_group_partitions_are_refused_before_they_are_tried(ready: Node) -> None:
+    tp = TopicPartition("__consumer_offsets", 0)
+    ready.plane.logs[tp].producers.append(ProducerInfo(5, 2, 0, 0, coordinator_epoch=3))
+    topics = [m.WritableTxnMarkerTopic(name=tp.topic, partition_indexes=[0, 7])]
+    for epoch, coordinator_epoch, code in ((1, 9, 47), (2, 2, 52), (2, 3, 0), (9, 9, 0)):
+        before = len(ready.plane.markers)
+        fields = {"producer_epoch": epoch, "coordinator_epoch": coordinator_epoch, "topics": topics}
+        answer = await ask(
+            ready, 27, 1, m.WriteTxnMarkersRequest(markers=[m.WritableTxnMarker(producer_id=5, **fields)])
+        )
+        assert [one.error_code for one in answer.markers[0].topics[0].partitions] == [code, 3]
+        assert len(ready.plane.markers) - before == (code == 0)
 
 
 async def names(node: Node, version: int = 2, **fields: Any) -> set[str] | int:
