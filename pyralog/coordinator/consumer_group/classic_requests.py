@@ -155,7 +155,7 @@ class _Join:
         bump = said.topics != before.topics or regexes.changed or regexes.bump
         epoch = group.epoch
         if bump:
-            epoch = bump_epoch(draft, group, topics_with(group, former, said, regexes.resolved))
+            epoch = bump_epoch(draft, group, topics_with(group, former, said, regexes.resolved, draft.shard.image))
         if (
             predecessor is not None
             and predecessor.classic is None

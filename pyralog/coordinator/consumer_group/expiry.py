@@ -91,6 +91,6 @@ def on_image(shard: GroupShard, delta: ImageDelta, now_ms: int) -> Outcome:
 
 def _follow(draft: Draft, group: ConsumerGroup) -> None:
     """Bump the epoch if the topics are not what they were at the last bump."""
-    topics = set(topics_with(group, None, None, group.resolved))
+    topics = topics_with(group, None, None, group.resolved, draft.shard.image)
     if metadata_hash(topics, draft.shard.image) != group.metadata_hash:
         bump_epoch(draft, group, topics)

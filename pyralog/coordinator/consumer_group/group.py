@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyralog.model import Uuid
 
 NO_ASSIGNMENT: Assignment = {}
+NO_TOPICS: frozenset[str] = frozenset()
 CONSUMER_PROTOCOL = "consumer"
 
 
@@ -198,6 +199,7 @@ class ConsumerGroup:
                 self._forget_instance(former)
         self.members[member.member_id] = member
         self._count(member, 1)
+        _recount(self.topic_counts, NO_TOPICS if former is None else former.topics, member.topics)
         self._own(member.member_id, member.owned)
         self._own(member.member_id, member.revoking)
         if member.instance_id is not None:
@@ -209,6 +211,7 @@ class ConsumerGroup:
         if member is None:
             return
         self._count(member, -1)
+        _recount(self.topic_counts, member.topics, NO_TOPICS)
         self._disown(member_id, member.owned)
         self._disown(member_id, member.revoking)
         self._forget_instance(member)
@@ -219,7 +222,6 @@ class ConsumerGroup:
             del self.static_members[member.instance_id]
 
     def _count(self, member: Member, by: int) -> None:
-        _add(self.topic_counts, member.topics, by)
         if member.regex:
             _add(self.regex_counts, (member.regex,), by)
         if member.assignor:
@@ -243,6 +245,13 @@ class ConsumerGroup:
                     del owners[partition]
             if not owners:
                 del self.owners[topic_id]
+
+
+def _recount(counts: Counter[str], before: frozenset[str], after: frozenset[str]) -> None:
+    """A member's topics are others now; it may have any number, most of which stay."""
+    if before is not after:
+        counts.update(after - before)
+        _add(counts, before - after, -1)
 
 
 def _add(counts: Counter[str], names: Any, by: int) -> None:

@@ -162,7 +162,7 @@ def _assign(draft: Draft, group: ConsumerGroup, found: Found, said: Member, rege
         bump |= group.preferred_assignor(default, former, said) != group.preferred_assignor(default)
     epoch = group.epoch
     if bump:
-        epoch = bump_epoch(draft, group, topics_with(group, former, said, regexes.resolved))
+        epoch = bump_epoch(draft, group, topics_with(group, former, said, regexes.resolved, draft.shard.image))
     return target_step(draft, group, found, said, regexes, epoch)
 
 
@@ -173,8 +173,8 @@ def target_step(draft: Draft, group: ConsumerGroup, found: Found, said: Member, 
         return last
     image = draft.shard.image
     former = found.member if found.known_to(group) else None
-    topics = topics_with(group, former, said, regexes.resolved)
-    partitions = sum(len(image.topics[name].partitions) for name in topics if name in image.topics)
+    topics = topics_with(group, former, said, regexes.resolved, image)
+    partitions = sum(len(image.topics[name].partitions) for name in topics)
     members = len(group.members) + 1
     if not may_assign(group, members, partitions, draft.assignment_interval_ms, draft.now_ms):
         return last

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyralog.coordinator.consumer_group.group import ConsumerGroup, Resolved
-from pyralog.coordinator.consumer_group.metadata import metadata_hash
+from pyralog.coordinator.consumer_group.metadata import existing, metadata_hash
 from pyralog.coordinator.consumer_group.records import (
     epoch_record,
     partition_metadata_tombstone,
@@ -20,6 +20,7 @@ from pyralog.metrics import GROUP_REBALANCES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pyralog.cluster.image import ClusterImage
     from pyralog.coordinator.consumer_group.draft import Draft
     from pyralog.coordinator.consumer_group.member import Member
 
@@ -86,27 +87,32 @@ def _look_up(draft: Draft, regex: str, principal: str) -> Resolved:
 
 
 def topics_with(
-    group: ConsumerGroup, before: Member | None, after: Member | None, resolved: Mapping[str, Resolved]
-) -> Iterable[str]:
-    """All topics the group consumes once `after` stands in the place of `before`; None is no member."""
-    names = set(group.topic_counts)
-    wanted = after.topics if after is not None else frozenset()
+    group: ConsumerGroup,
+    before: Member | None,
+    after: Member | None,
+    resolved: Mapping[str, Resolved],
+    image: ClusterImage,
+) -> set[str]:
+    """The existing topics that the group consumes once `after` stands in the place of `before`; None is no member."""
+    names = set(existing(group.topic_counts.keys(), image))
+    wanted: frozenset[str] = after.topics if after is not None else frozenset()
     if before is not None:
-        names -= {name for name in before.topics - wanted if group.topic_counts[name] == 1}
-    names |= wanted
-    return names.union(*(one.topics for one in resolved.values()))
+        names -= {name for name in existing(before.topics, image) - wanted if group.topic_counts[name] == 1}
+    return names.union(existing(wanted, image), *(existing(one.topics, image) for one in resolved.values()))
 
 
-def topics_without(group: ConsumerGroup, gone: Iterable[Member], resolved: Mapping[str, Resolved]) -> Iterable[str]:
-    """All topics the group consumes without these members."""
+def topics_without(
+    group: ConsumerGroup, gone: Iterable[Member], resolved: Mapping[str, Resolved], image: ClusterImage
+) -> set[str]:
+    """The existing topics that the group consumes without these members."""
     counts: Counter[str] = Counter()
     for member in gone:
-        counts.update(member.topics)
-    names = {name for name, count in group.topic_counts.items() if count > counts[name]}
-    return names.union(*(one.topics for one in resolved.values()))
+        counts.update(existing(member.topics, image))
+    names = {name for name in existing(group.topic_counts.keys(), image) if group.topic_counts[name] > counts[name]}
+    return names.union(*(existing(one.topics, image) for one in resolved.values()))
 
 
-def bump_epoch(draft: Draft, group: ConsumerGroup, topics: Iterable[str]) -> int:
+def bump_epoch(draft: Draft, group: ConsumerGroup, topics: Set[str]) -> int:
     """The group's next epoch, reached with these topics."""
     epoch = group.epoch + 1
     GROUP_REBALANCES.add(group.group_id)

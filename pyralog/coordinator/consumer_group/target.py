@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyralog.coordinator.consumer_group.assignor import Assignor, Subscriber
 from pyralog.coordinator.consumer_group.group import NO_ASSIGNMENT, ConsumerGroup, Resolved
+from pyralog.coordinator.consumer_group.metadata import existing
 from pyralog.coordinator.consumer_group.range_assignor import assign_ranges
 from pyralog.coordinator.consumer_group.uniform_assignor import assign_uniformly
 
@@ -46,13 +47,13 @@ class Subscriptions:
         key = member.subscription
         found = self._known.get(key)
         if found is None:
-            names: Iterable[str] = member.topics
+            names = member.topics
             if member.regex:
                 resolved = self._resolved.get(member.regex)
                 if resolved is not None:
                     names = member.topics | resolved.topics
             topics = self._image.topics
-            found = frozenset(topics[name].topic_id for name in names if name in topics)
+            found = frozenset(topics[name].topic_id for name in existing(names, self._image))
             self._known[key] = found
         return found
 
