@@ -71,7 +71,10 @@ class _Marker(NamedTuple):
 
 
 class ActiveShard(Journal):
-    """A machine, its log and its timers. `failed` is called once, when the shard can no longer go on."""
+    """A machine, its log and its timers. `failed` is called once, when the shard can no longer go on.
+
+    With `read_only` the log takes no records: what needs some is refused, anything else is answered.
+    """
 
     machine: Machine
     load: Load
@@ -85,11 +88,14 @@ class ActiveShard(Journal):
         clock: Callable[[], int],
         load: Load,
         failed: Callable[[ActiveShard, BaseException], None],
+        *,
+        read_only: bool = False,
     ) -> None:
         super().__init__(tp, machine, next_offset, plane.outbox, load)
         self._plane = plane
         self._clock = clock
         self._failed = failed
+        self._read_only = read_only
         self._tickets = itertools.count(1)
         self._waiting: dict[int, tuple[Pending[Any], int]] = {}
         self._timers = Timers(clock, self._fire)
@@ -138,6 +144,8 @@ class ActiveShard(Journal):
         self, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool
     ) -> Pending[None]:
         """End a producer's transaction here; done when the marker is committed."""
+        if self._read_only:
+            return Pending.of(_takes_nothing())
         pending: Pending[None] = Pending()
         entry = self.marker(_Marker(producer_id, producer_epoch, coordinator_epoch, commit))
         entry.replies.append((pending, None))
@@ -181,9 +189,13 @@ class ActiveShard(Journal):
         if outcome is NOTHING or self.closed:
             return
         if outcome.records:
+            if self._read_only:
+                self._refuse(outcome, _takes_nothing(), now_ms)
+                return
             try:
                 encoded = _encode(outcome.records, now_ms)
             except (EncodeError, KafkaError) as error:
+                log.error("%s-%d: %d records were refused: %s", *self.tp, len(outcome.records), error)
                 self._refuse(outcome, error, now_ms)
                 return
             if not self._replay(outcome, encoded, now_ms):
@@ -218,7 +230,6 @@ class ActiveShard(Journal):
 
     def _refuse(self, outcome: Outcome, error: Exception, now_ms: int) -> None:
         """The log cannot take these records: an error to whom it concerns, nothing is replayed."""
-        log.error("%s-%d: %d records were refused: %s", *self.tp, len(outcome.records), error)
         code = error if isinstance(error, KafkaError) else KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error))
         replies = tuple(Reply(reply.ticket, code) for reply in outcome.replies)
         self._take(Outcome(replies=replies), now_ms)
@@ -271,6 +282,11 @@ class ActiveShard(Journal):
         log.error("%s-%d: the shard starts again from its log: %s", *self.tp, error)
         self.close(KafkaError(told(error), "the coordinator's log failed"))
         self._failed(self, error)
+
+
+def _takes_nothing() -> KafkaError:
+    """What clients hear while the log directory has failed: what Kafka's, whose replica is offline, hear there."""
+    return KafkaError(told(KafkaError(ErrorCode.KAFKA_STORAGE_ERROR)), "the coordinator's log takes no records")
 
 
 def _encode(records: tuple[CoordinatorRecord, ...], now_ms: int) -> tuple[list[EncodedRecord], int]:

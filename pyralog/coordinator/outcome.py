@@ -52,8 +52,8 @@ class Outcome(NamedTuple):
 
     The runtime replays them at once and gives the replies when they are committed. With no records the replies still
     wait for what was appended before: nobody is told of state that a crash could take back.
-    Records that are too large for the log are not replayed and the replies become errors; then `refused`, if any, is
-    handed to the machine as an event, so that it takes back what it has noted.
+    Records that the log cannot take (too large, or it has failed) are not replayed and the replies become errors; then
+    `refused`, if any, is handed to the machine as an event, so that it takes back what it has noted.
     """
 
     records: tuple[CoordinatorRecord, ...] = ()

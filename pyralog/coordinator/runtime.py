@@ -103,7 +103,7 @@ class CoordinatorRuntime(Generic[M]):
         self._make = make
         self._image: ClusterImage | None = None
         self._slots: dict[int, _Slot] = {}
-        # The shards that take requests, by partition.
+        # The shards that take records, by partition.
         self.active: dict[int, ActiveShard] = {}
         self._wanted: deque[int] = deque()
         self._loaders = 0
@@ -307,9 +307,11 @@ class CoordinatorRuntime(Generic[M]):
                 self._retry(partition, slot, FENCED_RETRY_MS if fenced(error) else RETRY_MS)
 
         machine.image = self._current()
-        shard = ActiveShard(tp, machine, end, ports.plane, ports.clock, self.load, failed)
+        # A log that has failed stays so until the next start. Loading once more for each request would not help.
+        read_only = not ports.plane.takes_records(tp)
+        shard = ActiveShard(tp, machine, end, ports.plane, ports.clock, self.load, failed, read_only=read_only)
         slot.shard, slot.state, slot.failures = shard, State.ACTIVE, 0
-        if not self._stopping:
+        if not self._stopping and not read_only:
             self.active[partition] = shard
         shard.start()
 

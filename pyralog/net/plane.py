@@ -306,6 +306,11 @@ class Plane:
         self.engine.forget_partition(handle)
         return handle.log
 
+    def takes_records(self, tp: TopicPartition) -> bool:
+        """Whether records can be appended to it: it is served here, and neither it nor the log directory has failed."""
+        found = self.snapshot(tp)
+        return found is not None and not found.failed and not self.engine.failure
+
     async def configure(self, tp: TopicPartition, settings: PartitionSettings) -> None:
         """Change the settings from the next cycle on."""
         cookie, future = self._wait()

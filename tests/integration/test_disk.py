@@ -31,7 +31,7 @@ from tests.reference.pyralog import Pyralog
 pytestmark = pytest.mark.pyralog_only
 
 HERE = Path(__file__).parent
-KAFKA_STORAGE_ERROR = 56
+KAFKA_STORAGE_ERROR, NOT_COORDINATOR = 56, 16
 VALUE_BYTES = 100_000
 
 
@@ -282,6 +282,37 @@ def test_failed_group_sync_with_acks_before_it(brokers: Start, faults: Faults) -
     broker.kill()
     broker.start()
     assert read_all(broker, "broken")[0] == 0
+
+
+def commit_and_fetch(client: WireClient, offset: int) -> tuple[int, int, int]:
+    """The error of a commit, that of a fetch, and the offset that is committed."""
+    partition = m.OffsetCommitRequestPartition(partition_index=0, committed_offset=offset)
+    topic = m.OffsetCommitRequestTopic(name="good", partitions=[partition])
+    said = client.ask(8, 7, m.OffsetCommitRequest(group_id="g", topics=[topic]))
+    wanted = m.OffsetFetchRequestTopic(name="good", partition_indexes=[0])
+    answer = client.ask(9, 5, m.OffsetFetchRequest(group_id="g", topics=[wanted]))
+    at = -1 if answer.error_code else answer.topics[0].partitions[0].committed_offset
+    return said.topics[0].partitions[0].error_code, answer.error_code, at
+
+
+def test_commits_on_a_failed_disk(brokers: Start, faults: Faults) -> None:
+    """They are refused as by Kafka, what was committed is served, and the shard is not loaded for each of them."""
+    broker = brokers(env=faults.env)
+    create_topic(broker.address, "good")
+    with WireClient(broker.port) as client:
+        until(lambda: commit_and_fetch(client, 5) == (0, 0, 5), "a commit")
+        faults.set(faults.WRITE, errno.EIO, ".log")
+        assert commit_and_fetch(client, 6)[0] == NOT_COORDINATOR
+        until(lambda: commit_and_fetch(client, 7) == (NOT_COORDINATOR, 0, 5), "the shard, loaded once")
+        for _ in range(30):
+            assert commit_and_fetch(client, 8) == (NOT_COORDINATOR, 0, 5)
+            time.sleep(0.05)
+        assert broker.log_file.read_text().count("starts again from its log") == 1
+        faults.set(faults.WRITE, 0)
+    broker.kill()
+    broker.start()
+    with WireClient(broker.port) as client:
+        until(lambda: commit_and_fetch(client, 9) == (0, 0, 9), "a commit after the restart")
 
 
 def test_failed_read(brokers: Start, faults: Faults) -> None:

@@ -151,6 +151,10 @@ class FakePlane:
                 return segment.base_offset, 0, segment.size_bytes
         return None
 
+    def takes_records(self, tp: TopicPartition) -> bool:
+        found = self.snapshot(tp)
+        return found is not None and not found.failed
+
     async def producers(self, tp: TopicPartition) -> list[ProducerInfo]:
         return self.logs[tp].producers
 

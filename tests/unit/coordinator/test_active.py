@@ -20,14 +20,21 @@ PRODUCER = Transaction(7, 1)
 
 
 class Bench:
-    def __init__(self, held: bool = True, load: Load | None = None) -> None:
+    def __init__(self, held: bool = True, load: Load | None = None, read_only: bool = False) -> None:
         self.plane = HeldPlane(held)
         self.machine = Counter()
         self.now_ms = 1000
         self.failures: list[BaseException] = []
         self.load = load or Load()
         self.shard = ActiveShard(
-            TP, self.machine, 0, self.plane, lambda: self.now_ms, self.load, lambda _, why: self.failures.append(why)
+            TP,
+            self.machine,
+            0,
+            self.plane,
+            lambda: self.now_ms,
+            self.load,
+            lambda _, why: self.failures.append(why),
+            read_only=read_only,
         )
 
     async def turns(self, n: int = 5) -> None:
@@ -148,6 +155,21 @@ async def test_errors_of_a_request_are_its_own_and_wait_like_any_answer() -> Non
     assert value_of(refused).code is ErrorCode.UNKNOWN_MEMBER_ID
     assert value_of(broken).code is ErrorCode.UNKNOWN_SERVER_ERROR
     assert not bench.failures
+
+
+async def test_a_log_that_takes_nothing_refuses_records_and_serves_the_rest() -> None:
+    bench = Bench(read_only=True)
+    refused = [
+        bench.shard.submit(Add(refused="take it back")),
+        bench.shard.submit(Add(transaction=PRODUCER)),
+        bench.shard.write_marker(7, 1, 5, commit=True),
+    ]
+    assert [value_of(one).code for one in refused] == [ErrorCode.NOT_COORDINATOR] * 3
+    assert bench.machine.fired == ["take it back"]
+    assert value_of(bench.shard.submit(Look())) == 0
+    await bench.turns()
+    assert (bench.plane.batches, bench.plane.markers, bench.failures) == ([], [], [])
+    assert (bench.load.waiting, bench.shard.closed) == (0, False)
 
 
 async def test_a_record_that_cannot_be_applied_fails_the_shard() -> None:

@@ -52,6 +52,9 @@ class Node:
         end = self.disks[tp].end
         return PartitionSnapshot(0, 0, end, end, end, end, 0, False)
 
+    def takes_records(self, tp: TopicPartition) -> bool:
+        return not self.broken
+
     async def segments(self, tp: TopicPartition) -> list[SegmentInfo]:
         await self.blocked.wait()
         self.save()
@@ -180,6 +183,23 @@ async def test_a_failed_append_rebuilds_the_shard_from_what_is_in_the_log(
     bench.node.broken = False
     await bench.until(State.ACTIVE)
     assert await bench.fetched() == 5
+
+
+async def test_a_log_that_has_failed_is_loaded_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_MS", 1)
+    bench.runtime.begin(image(topic(1, 1)))
+    await bench.runtime.submit(0, commit(5))
+    bench.node.broken = True
+    shards = set()
+    for _ in range(5):
+        with pytest.raises(KafkaError) as told:
+            await bench.runtime.submit(0, commit(6))
+        assert told.value.code is ErrorCode.NOT_COORDINATOR
+        await bench.until(State.ACTIVE)
+        assert await bench.fetched() == 5
+        shards.add(bench.runtime.shard(0))
+        assert 0 not in bench.runtime.active  # the quick way would not ask
+    assert len(shards) == 1
 
 
 async def test_a_damaged_log_is_unavailable_and_never_wrong(
