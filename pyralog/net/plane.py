@@ -203,7 +203,6 @@ class Plane:
 
     def deliver(self) -> None:
         """Take all events of the plane and hand each to whoever waits for it; then what they have put off.
-
         The plane is woken once, for all that was asked of it meanwhile.
         """
         self.engine.cork()
@@ -308,8 +307,7 @@ class Plane:
 
     def takes_records(self, tp: TopicPartition) -> bool:
         """Whether records can be appended to it: it is served here, and neither it nor the log directory has failed."""
-        found = self.snapshot(tp)
-        return found is not None and not found.failed and not self.engine.failure
+        return (found := self.snapshot(tp)) is not None and not found.failed and not self.engine.failure
 
     async def configure(self, tp: TopicPartition, settings: PartitionSettings) -> None:
         """Change the settings from the next cycle on."""
@@ -399,7 +397,6 @@ class Plane:
     ) -> asyncio.Future[tuple[int, bytes]]:
         """End the producer's transaction in a partition; what is issued first is appended first. The first of the
         result is the marker's offset. KafkaError: INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED.
-
         A marker for a producer without a transaction is appended all the same. Its epoch becomes the producer's.
         """
         handle = self.handle(tp)
