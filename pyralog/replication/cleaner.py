@@ -186,10 +186,9 @@ class LogCleaner:
     async def _guarded(self, replica: Replica, work: Cleanable) -> bool:
         """One pass. A damaged partition is left alone until the next start; its records stay as they are."""
         tp = replica.tp
-        working: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        replica.jobs.add(working)  # a folder that is worked in is not put away
         try:
-            return await self._pass(replica, work)
+            with replica.working():
+                return await self._pass(replica, work)
         except StoppedError:
             return False
         except (CorruptRecordError, ValueError) as error:
@@ -199,9 +198,6 @@ class LogCleaner:
             if self._lifecycle.replicas.get(tp) is not replica:
                 return False
             log.error("compaction of %s-%d: %s", tp.topic, tp.partition, error)
-        finally:
-            replica.jobs.discard(working)
-            working.set_result(None)
         self.counters.failures += 1
         return False
 

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -332,8 +333,12 @@ class Maintenance:
             if points != self._recovery_points or starts != self._log_starts:
                 await self._write(points, starts)
                 self._starts_written = max(self._starts_written, change)
-        if epochs:
-            await self._work.run(self._save_epochs, epochs)
+        with ExitStack() as working:
+            epochs = [entry for entry in epochs if self._lifecycle.replicas.get(entry[0].tp) is entry[0]]
+            for replica, _ in epochs:
+                working.enter_context(replica.working())
+            if epochs:
+                await self._work.run(self._save_epochs, epochs)
 
     def _merged(
         self, points: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int]
@@ -349,8 +354,7 @@ class Maintenance:
 
     def _save_epochs(self, changed: Sequence[tuple[Replica, int]]) -> None:
         for replica, log_end in changed:
-            # A folder that was put away meanwhile must not come back.
-            if self._lifecycle.replicas.get(replica.tp) is replica and replica.folder.exists():
+            if replica.folder.exists():  # nobody has deleted it by hand
                 self._store.save_epochs(replica, log_end)
 
     async def _write(self, points: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int]) -> None:

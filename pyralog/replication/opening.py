@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyralog._speedups.segment import PartitionLog
 from pyralog.cluster.controller_topics import METADATA_TOPIC
@@ -17,9 +19,6 @@ from pyralog.storage.epochs import LeaderEpochs
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.log_dir import Checkpoints, LogDir, PartitionFolder
 from pyralog.storage.recovery import close_partition, open_partition
-
-if TYPE_CHECKING:
-    from asyncio import Future
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,18 @@ class Replica:
     epochs: LeaderEpochs
     saved_epochs: tuple[tuple[int, int], ...] = ()
     failed: bool = False
-    jobs: set[Future[Any]] = field(default_factory=set)
+    jobs: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The folder is not put away meanwhile; for the thread of the event loop."""
+        job: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.jobs.add(job)
+        try:
+            yield
+        finally:
+            self.jobs.discard(job)
+            job.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)

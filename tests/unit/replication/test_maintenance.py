@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.replication.local_logs import LocalLogs
 from pyralog.replication.maintenance import Removals
+from pyralog.replication.opening import Replica
 from pyralog.runtime import TaskScope, WorkPool
 from tests.unit.replication.served import NOW, Served, config, remove, served, topic
 
@@ -196,6 +198,34 @@ class TestCheckpoints:
             await node.maintenance.checkpoint()
             await node.apply(remove(1))
             assert checkpoint(tmp_path / "recovery-point-offset-checkpoint") == {"b-0": 0}
+
+    async def test_a_topic_is_deleted_while_they_are_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its folder is put away when the thread that writes in it is done."""
+        async with served(tmp_path) as node:
+            await node.apply(*topic("a", 1))
+            await fill(node, 4)
+            await node.synced("a")
+            save, begun, go_on = node.store.save_epochs, threading.Event(), threading.Event()
+
+            def slowly(replica: Replica, log_end: int) -> None:
+                begun.set()
+                assert go_on.wait(10)
+                save(replica, log_end)
+
+            monkeypatch.setattr(node.store, "save_epochs", slowly)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(node.maintenance.checkpoint())
+                while not begun.is_set():
+                    await asyncio.sleep(0.001)
+                tasks.create_task(node.apply(remove(1)))
+                while node.plane.snapshot(A0) is not None:
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.02)
+                assert (tmp_path / "a-0").exists()
+                go_on.set()
+            assert not (tmp_path / "a-0").exists()
 
     async def test_a_stop_saves_everything(self, tmp_path: Path) -> None:
         async with served(tmp_path) as node:
