@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyralog.model import TopicPartition
+from pyralog.wire.protocol import ProtocolError, decode_blob_head
 
 if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pyralog.net.plane import Plane
 
 CONSUMER = "consumer"
-_SHORT, _INT = struct.Struct(">h"), struct.Struct(">i")
 
 
 class GroupRow(NamedTuple):
@@ -186,22 +185,12 @@ def _member(group: Any, image: ClusterImage, member_id: str, member: Any) -> dic
 
 
 def classic_assignment(data: bytes) -> list[dict[str, Any]] | None:
-    """Topics and partitions of a ConsumerProtocolAssignment, which the group's leader wrote; None when it is none."""
+    """Topics and partitions of a ConsumerProtocolAssignment, which the group's leader wrote; None when it is none.
+
+    What its assignor keeps behind them is nobody else's, and may be anything.
+    """
     try:
-        at = _SHORT.size
-        (count,) = _INT.unpack_from(data, at)
-        at += _INT.size
-        found = []
-        for _ in range(min(count, len(data))):
-            (size,) = _SHORT.unpack_from(data, at)
-            at += _SHORT.size
-            name = data[at : at + size].decode()
-            at += size
-            (partitions,) = _INT.unpack_from(data, at)
-            at += _INT.size
-            ids = struct.unpack_from(f">{min(max(partitions, 0), len(data))}i", data, at)
-            at += 4 * len(ids)
-            found.append({"topic": name, "partitions": sorted(ids)})
-    except (struct.error, UnicodeDecodeError):
+        said: Any = decode_blob_head("ConsumerProtocolAssignment", data, "assigned_partitions")
+    except ProtocolError:
         return None
-    return found
+    return [{"topic": one.topic, "partitions": sorted(one.partitions)} for one in said.assigned_partitions]

@@ -10,7 +10,7 @@ from pyralog._speedups.codec import EncodeError as EncodeError
 from pyralog._speedups.codec import Message, Program
 from pyralog._speedups.codec import ProtocolError as ProtocolError
 from pyralog.wire import loading
-from pyralog.wire.schema import OPEN
+from pyralog.wire.schema import OPEN, StructSpec
 from pyralog.wire.schemas import index
 
 BytesLike = bytes | bytearray | memoryview
@@ -76,12 +76,30 @@ def decode_blob(name: str, data: BytesLike) -> Message:
 
     A version above ours is read as the newest that we know, as consumers do.
     """
+    return blob_program(name, _blob_version(name, data)).decode(data, 2)
+
+
+def decode_blob_head(name: str, data: BytesLike, last: str) -> Message:
+    """As decode_blob, up to the field `last`: whatever is behind it, the other fields have their defaults."""
+    return _head_program(name, _blob_version(name, data), last).decode(data, 2)
+
+
+def _blob_version(name: str, data: BytesLike) -> int:
     if len(data) < 2:
         raise ProtocolError(f"{name}: no version")
     version = int.from_bytes(data[:2], "big", signed=True)
     if version < 0:
         raise ProtocolError(f"{name}: version {version}")
-    return blob_program(name, min(version, blob_max_version(name))).decode(data, 2)
+    return min(version, blob_max_version(name))
+
+
+@functools.cache
+def _head_program(name: str, version: int, last: str) -> Program:
+    loaded = loading.load_blob(name)
+    whole = loaded.schema.sections["data"]
+    names = [field.name for field in whole.fields]
+    head = StructSpec(whole.name, whole.fields[: names.index(last) + 1])
+    return Program(head, loaded.classes, version, version >= loaded.schema.flexible_from)
 
 
 def encode_blob(name: str, version: int, message: Message) -> bytes:

@@ -181,6 +181,7 @@ async def test_loops_are_watched_while_somebody_asks() -> None:
 def test_assignments_of_classic_consumers() -> None:
     data = struct.pack(">hih6siiihih", 1, 1, 6, b"orders", 2, 4, 1, 0, -1, 0)
     assert classic_assignment(data) == [{"topic": "orders", "partitions": [1, 4]}]
+    assert classic_assignment(data[:26]) == classic_assignment(data)  # no user data at all
     assert classic_assignment(b"") is None
     assert classic_assignment(struct.pack(">hih", 1, 1, 50)) is None
     assert classic_assignment(struct.pack(">hi", 1, 2**31 - 1)) is None

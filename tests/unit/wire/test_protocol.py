@@ -55,6 +55,19 @@ def test_blobs_carry_their_version() -> None:
             protocol.decode_blob("ConsumerProtocolSubscription", bad)
 
 
+def test_the_head_of_a_blob_whatever_follows() -> None:
+    part = m.ConsumerProtocolAssignmentTopicPartition(topic="t", partitions=[2, 1])
+    said = m.ConsumerProtocolAssignment(assigned_partitions=[part], user_data=b"mine")
+    whole = protocol.encode_blob("ConsumerProtocolAssignment", 1, said)
+    head = whole[: -len(b"mine") - 4]
+    for data in (head, whole, head + b"\xff", head + b"\x7f\xff\xff\xff?", b"\0\x09" + head[2:]):
+        found = protocol.decode_blob_head("ConsumerProtocolAssignment", data, "assigned_partitions")
+        assert found == m.ConsumerProtocolAssignment(assigned_partitions=[part])
+    for bad in (b"", b"\xff\xff", head[:-1], b"\0\1\x7f\xff\xff\xff"):
+        with pytest.raises(ProtocolError):
+            protocol.decode_blob_head("ConsumerProtocolAssignment", bad, "assigned_partitions")
+
+
 def test_importing_the_protocol_loads_no_schema() -> None:
     code = (
         "import sys, pyralog.wire.protocol, pyralog.wire.headers, pyralog.wire.messages as m\n"
