@@ -11,35 +11,49 @@ from tests.benchmarks.session import Session
 from tests.reference.process import Broker
 
 BATCH_SHARE = 10  # a rolling restart takes this many steps
-WARM_MEMBERS = 100
+WARM_GROUPS, WARM_MEMBERS = 2, 100
 HALF = Bar("", at_most=1 / 2)
 STORM_TOPIC = "bench-storm"
 NAMES = {"classic": "classic", "consumer": "KIP-848"}
+PHASES = {
+    "classic": {"start": "start to stable", "rolling": "rolling restart"},
+    "consumer": {"joined": "all joined", "start": "start to stable", "rolling": "rolling restart"},
+}
 
 
 def rebalances(session: Session) -> None:
-    """From start to stable, and one rolling restart, in both protocols: each broker on its own, after a small group."""
+    """From start to stable, and one rolling restart, in both protocols: each broker on its own, after small groups."""
     count = session.options.group_members
     times: dict[tuple[str, str], dict[str, list[float]]] = {}
     for name in session.brokers:
         with parts.fresh(name, **SETTINGS[name]) as broker:
             group_members.prepare(broker, count)
-            for protocol in NAMES:
-                for round_ in range(2):
-                    warm = f"warm-{round_}"
-                    group_members.run_measure(
-                        broker, protocol, WARM_MEMBERS, WARM_MEMBERS // 2, name=warm, idle_s=0, partitions=count
-                    )
+            for protocol in group_members.PROTOCOLS:
                 session.say(f"{count} members, {protocol}, {name}")
-                found = group_members.run_measure(broker, protocol, count, max(1, count // BATCH_SHARE), idle_s=0)
-                session.raw.setdefault("groups", {})[f"{protocol} {name}"] = found
-                for metric, value in found.items():
-                    times.setdefault((protocol, metric), {})[name] = [value]
+                for metric, samples in _measure(session, broker, protocol, count).items():
+                    times.setdefault((protocol, metric), {})[name] = samples
     for protocol, told in NAMES.items():
         load = f"{count:,} members, {told}"
-        for metric, label in (("start", "start to stable"), ("rolling", "rolling restart")):
+        for metric, label in PHASES[protocol].items():
             session.add(load, label, "s", times[protocol, f"{metric}_s"], bar=HALF)
             session.add(load, f"{label}, CPU", "s", times[protocol, f"{metric}_cpu_s"])
+
+
+def _measure(session: Session, broker: Broker, protocol: str, count: int) -> dict[str, list[float]]:
+    """The samples of each metric: of several groups that start, the last of which is also started again."""
+    flags: dict[str, object] = {"partitions": count, "leave": 1}
+    for number in range(WARM_GROUPS):
+        batch = WARM_MEMBERS // 2
+        group_members.run(broker, protocol, f"warm-{number}", members=WARM_MEMBERS, batch=batch, **flags)
+    found: dict[str, list[float]] = {}
+    for number in reversed(range(session.options.repetitions)):
+        batch = 0 if number else max(1, count // BATCH_SHARE)
+        for metric, value in group_members.run(
+            broker, protocol, f"many-{number}", members=count, batch=batch, **flags
+        ).items():
+            found.setdefault(metric, []).append(value)
+    session.raw.setdefault("groups", {})[f"{protocol} {broker.name}"] = found
+    return found
 
 
 class Storm:
@@ -53,7 +67,7 @@ class Storm:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            group_members.run_start(self._broker, "classic", self._count, f"storm-{self.rounds}")
+            group_members.run(self._broker, "classic", f"storm-{self.rounds}", members=self._count)
             self.rounds += 1
 
     def __enter__(self) -> Self:

@@ -31,43 +31,20 @@
  * Every run is bounded by --secs (at most 300) and every connection goes to 127.0.0.1.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
+#include "wire.h"
 #ifdef __SSE4_2__
 #include <nmmintrin.h>
 #endif
 
-typedef uint8_t u8;
 enum kind { PRODUCE, FETCH, PING, COMMIT, TXN };
 enum step { ADD, WRITE, END };
 enum { CONCURRENT_TRANSACTIONS = 51, AGAIN_NS = 1000000 };
 enum { RING = 4096, MAX_INFLIGHT = 4000, MAX_SECS = 300, COALESCE = 4 << 20, READ_CHUNK = 65536 };
-
-static uint64_t ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 /* ---- HDR-like histogram: 128 linear steps per power of two, so less than 0.8 % error ---- */
 #define SUB 7
@@ -146,60 +123,6 @@ static uint32_t crc32c(const u8 *p, size_t n)
 }
 #endif
 
-/* ---- big-endian reading and writing ---- */
-typedef struct {
-    u8 *p;
-    size_t n;
-} W;
-
-static void w8(W *w, int v) { w->p[w->n++] = v; }
-static void w16(W *w, int v)
-{
-    w8(w, v >> 8);
-    w8(w, v);
-}
-static void w32(W *w, uint32_t v)
-{
-    v = htonl(v);
-    memcpy(w->p + w->n, &v, 4);
-    w->n += 4;
-}
-static void w64(W *w, uint64_t v)
-{
-    w32(w, v >> 32);
-    w32(w, v);
-}
-static void wstr(W *w, const char *s)
-{
-    if (!s) {
-        w16(w, -1);
-        return;
-    }
-    size_t l = strlen(s);
-    w16(w, l);
-    memcpy(w->p + w->n, s, l);
-    w->n += l;
-}
-static void wvar(W *w, int64_t v)
-{
-    uint64_t z = ((uint64_t)v << 1) ^ (v >> 63);
-    for (; z > 127; z >>= 7)
-        w8(w, (z & 127) | 128);
-    w8(w, z);
-}
-static void put32(u8 *at, uint32_t v)
-{
-    W w = {at, 0};
-    w32(&w, v);
-}
-static uint32_t r32(const u8 *p)
-{
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return ntohl(v);
-}
-static uint64_t r64(const u8 *p) { return (uint64_t)r32(p) << 32 | r32(p + 4); }
-static int r16(const u8 *p) { return (int16_t)(p[0] << 8 | p[1]); }
 static int varint_len(const u8 *p)
 {
     int k = 1;
@@ -209,27 +132,13 @@ static int varint_len(const u8 *p)
 }
 
 /* ---- options ---- */
-static int port = 9092, conns = 1, inflight = 1, parts = 1, base = 0, rotate, replica = -1, members, acks = 1, spin, cpu = -1;
-static int broker_pid, minbytes = 1, maxwait = 500;
+static int conns = 1, inflight = 1, parts = 1, base = 0, rotate, replica = -1, members, acks = 1, spin, cpu = -1;
+static int minbytes = 1, maxwait = 500;
 static long batch = 1, rec = 100, maxbytes = 1 << 20;
 static double secs = 5, warm = 0.5, rate, total, slice;
 static const char *topic = "bench";
 
 /* ---- requests ---- */
-static void header(W *w, int key, int version, uint32_t correlation)
-{
-    w32(w, 0); /* length: filled in by finish */
-    w16(w, key);
-    w16(w, version);
-    w32(w, correlation);
-    wstr(w, "loadgen");
-}
-static size_t finish(W *w)
-{
-    put32(w->p, w->n - 4);
-    return w->n;
-}
-
 /* One record batch (magic 2) of n records with values of `size` bytes; the first 8 bytes of each value are the stamp. */
 static size_t make_batch(u8 *out, long n, long size, uint64_t stamp)
 {
@@ -406,27 +315,6 @@ static u8 **rotation; /* one request per partition with --rotate */
 static int ep, measuring, tail_mode;
 static uint64_t nreq, nbytes, nerr, nagain, nrecs, acked_bytes, t_meas, t_end;
 
-static int dial(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (fd < 0 || connect(fd, (void *)&a, sizeof a) < 0)
-        die("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
-static void read_full(int fd, u8 *p, size_t n)
-{
-    while (n) {
-        ssize_t r = recv(fd, p, n, 0);
-        if (r <= 0)
-            die("recv");
-        p += r;
-        n -= r;
-    }
-}
-
 static void send_now(Conn *c)
 {
     if (send(c->fd, c->req, c->reqlen, 0) != (ssize_t)c->reqlen)
@@ -476,17 +364,6 @@ static u8 *ask(int fd, u8 *b, size_t l, size_t room)
         die("answer");
     read_full(fd, b, l);
     return b + 4;
-}
-
-static const char *read_str(u8 **p, char *out, int room)
-{
-    int l = r16(*p);
-    if (l >= room)
-        die("string");
-    memcpy(out, *p + 2, l > 0 ? l : 0);
-    out[l > 0 ? l : 0] = 0;
-    *p += 2 + (l > 0 ? l : 0);
-    return out;
 }
 
 /* A commit of a group of its own: a simple one, or one that has this connection as its only member. The names of groups
@@ -860,33 +737,6 @@ static void on_readable(Conn *c)
         if ((size_t)r < space)
             return;
     }
-}
-
-/* ---- the broker, seen from outside ---- */
-static double broker_cpu(void)
-{
-    clockid_t k;
-    struct timespec t;
-    if (!broker_pid || clock_getcpuclockid(broker_pid, &k))
-        return 0;
-    clock_gettime(k, &t);
-    return t.tv_sec + t.tv_nsec * 1e-9;
-}
-
-static long broker_rss_kb(void)
-{
-    char line[256];
-    long v = 0;
-    if (!broker_pid)
-        return 0;
-    snprintf(line, sizeof line, "/proc/%d/status", broker_pid);
-    FILE *f = fopen(line, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (!strncmp(line, "VmRSS:", 6))
-            v = atol(line + 6);
-    if (f)
-        fclose(f);
-    return v;
 }
 
 static double my_cpu(void)

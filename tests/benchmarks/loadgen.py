@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from tests.reference.process import Broker
 
-SOURCE = Path(__file__).with_name("loadgen.c")
-BINARY = Path(__file__).with_name("loadgen")
+HERE = Path(__file__).parent
+SHARED = HERE / "wire.h"
 ANSWERED_WITH_ERRORS = 3  # exit code of a run in which the broker answered some requests with an error
 
 Figures = dict[str, Any]
@@ -24,14 +24,16 @@ class LoadFailed(RuntimeError):
     """The generator could not do its run; the message carries what it said."""
 
 
-def build() -> Path:
-    """Compile the generator when its source is newer than the binary."""
-    if not BINARY.exists() or BINARY.stat().st_mtime < SOURCE.stat().st_mtime:
-        fresh = BINARY.with_suffix(f".{os.getpid()}")
-        command = ["gcc", "-O2", "-march=native", "-Wall", "-Wextra", "-o", str(fresh), str(SOURCE)]
+def build(name: str = "loadgen") -> Path:
+    """Compile one of the clients in C when a source is newer than the binary."""
+    source, binary = HERE / f"{name}.c", HERE / name
+    newest = max(one.stat().st_mtime for one in (source, SHARED))
+    if not binary.exists() or binary.stat().st_mtime < newest:
+        fresh = binary.with_suffix(f".{os.getpid()}")
+        command = ["gcc", "-O2", "-march=native", "-Wall", "-Wextra", "-o", str(fresh), str(source)]
         subprocess.run(command, check=True, timeout=120)
-        fresh.rename(BINARY)
-    return BINARY
+        fresh.rename(binary)
+    return binary
 
 
 def _command(broker: Broker, mode: str, flags: dict[str, object]) -> list[str]:
