@@ -508,7 +508,7 @@ class Run:
 
 
 def durable(group: ConsumerGroup) -> dict[str, Any]:
-    volatile = {"regexes_stale", "regexes_checked_ms", "rejoining"}
+    volatile = {"changed_ms", "regexes_stale", "regexes_checked_ms", "rejoining"}
     return {name: getattr(group, name) for name in ConsumerGroup.__slots__ if name not in volatile}
 
 

@@ -296,7 +296,7 @@ _plain_pairs = _pairs
 
 
 def durable(group: ConsumerGroup) -> dict[str, Any]:
-    volatile = {"regexes_stale", "regexes_checked_ms", "rejoining"}
+    volatile = {"changed_ms", "regexes_stale", "regexes_checked_ms", "rejoining"}
     return {name: getattr(group, name) for name in ConsumerGroup.__slots__ if name not in volatile}
 
 

@@ -31,8 +31,8 @@ class Resolved(NamedTuple):
 class ConsumerGroup:
     """One group. Only `replay` calls what changes it.
 
-    Volatile are `regexes_stale` (topics have come or gone since), `regexes_checked_ms` and `rejoining` (classic members
-    that were told to join again).
+    Volatile are `changed_ms` (when a member last came or went, or wanted something else), `regexes_stale` (topics have
+    come or gone since), `regexes_checked_ms` and `rejoining` (classic members that were told to join again).
     """
 
     kind = "consumer"
@@ -40,6 +40,7 @@ class ConsumerGroup:
 
     __slots__ = (
         "assignors",
+        "changed_ms",
         "classic_count",
         "classic_protocols",
         "epoch",
@@ -66,6 +67,7 @@ class ConsumerGroup:
         self.metadata_hash = 0
         self.target_epoch = FIRST_EPOCH
         self.target_timestamp_ms = 0
+        self.changed_ms = 0
         self.members: dict[str, Member] = {}
         self.static_members: dict[str, str] = {}
         self.target: dict[str, Assignment] = {}

@@ -163,7 +163,10 @@ def _assign(draft: Draft, group: ConsumerGroup, found: Found, said: Member, rege
     epoch = group.epoch
     if bump:
         epoch = bump_epoch(draft, group, topics_with(group, former, said, regexes.resolved, draft.shard.image))
-    return target_step(draft, group, found, said, regexes, epoch)
+    step = target_step(draft, group, found, said, regexes, epoch)
+    if bump:
+        group.changed_ms = draft.now_ms
+    return step
 
 
 def target_step(draft: Draft, group: ConsumerGroup, found: Found, said: Member, regexes: Regexes, epoch: int) -> Step:

@@ -141,6 +141,7 @@ def remove_members(draft: Draft, group: ConsumerGroup, members: Sequence[Member]
             draft.records.append(regex_tombstone(group_id, regex))
             resolved.pop(regex, None)
     epoch = bump_epoch(draft, group, topics_without(group, members, resolved, draft.shard.image))
+    group.changed_ms = draft.now_ms
     if len(members) == len(group.members):
         draft.records.append(target_epoch_record(group_id, epoch, draft.now_ms))  # there is nothing to assign
     for member in members:

@@ -20,6 +20,8 @@ ASSIGNORS: Mapping[str, Assignor] = {"uniform": assign_uniformly, "range": assig
 
 # Members and partitions that are assigned again at once, per millisecond that must lie between two assignments.
 WEIGHT_PER_MS = 16
+# The part of that time in which no member may have come or gone.
+CALM = 1 / 4
 
 
 def may_assign(group: ConsumerGroup, members: int, partitions: int, longest_ms: int, now_ms: int) -> bool:
@@ -27,11 +29,15 @@ def may_assign(group: ConsumerGroup, members: int, partitions: int, longest_ms: 
 
     Kafka waits for group.consumer.assignment.interval.ms since the last one, so that a storm of joins costs a few
     assignments and not one for each. Here that is the longest wait: small groups, for which an assignment costs
-    nothing, get theirs at once.
+    nothing, get theirs at once, and others when enough time has passed and no storm is under way, since whoever has
+    got an epoch in the midst of it must be told of the next one too. A single change is no storm.
     """
     last = group.target_timestamp_ms
     wait = min(longest_ms, (members + partitions) // WEIGHT_PER_MS)
-    return last == 0 or wait == 0 or now_ms >= last + wait or last > now_ms
+    if last == 0 or wait == 0 or last > now_ms or now_ms >= last + longest_ms:
+        return True
+    calm = bool(group.classic_count) or not 0 <= now_ms - group.changed_ms < wait * CALM
+    return calm and now_ms >= last + wait
 
 
 class Subscriptions:
