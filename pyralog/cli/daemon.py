@@ -43,6 +43,11 @@ class _Daemon(click.Command):
         if args and args[0] in TOOLS:
             module, _, attribute = TOOLS[args[0]].partition(":")
             getattr(importlib.import_module(module), attribute).main(args[1:], prog_name=f"pyralog {args[0]}")
+        if args and args[0] in ("help", "version"):
+            args = [f"--{args[0]}"]
+        if args and not args[0].startswith("-"):
+            hint = "Alone, pyralog runs the broker; --config FILE names its configuration."
+            raise click.UsageError(f"{args[0]!r} is none of the tools {' and '.join(TOOLS)}. {hint}", ctx)
         return super().parse_args(ctx, args)
 
 
@@ -59,7 +64,7 @@ class _Daemon(click.Command):
 @click.option("--ephemeral", is_flag=True, help="Keep the data in a temporary folder that is removed at exit.")
 @click.option("--check", is_flag=True, help="Check the configuration and exit.")
 @click.option("--print-config", is_flag=True, help="Print every value and where it comes from, and exit.")
-@click.version_option(__version__, prog_name="pyralog", message="%(prog)s %(version)s")
+@click.version_option(__version__, "--version", "-V", prog_name="pyralog", message="%(prog)s %(version)s")
 def main(
     file: str | None,
     settings: tuple[str, ...],

@@ -23,6 +23,7 @@ from pyralog.config.units import shown
 
 MAX_FILE_BYTES = 4 * 1024**2
 LISTEN_ADDRESS, LISTENERS = ("network", "listen_address"), ("network", "listeners")
+INTERNAL_ADDRESS = ("network", "internal_address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,14 @@ class _Load:
             address = parse_address(lookup(self.tree, LISTEN_ADDRESS) or all_keys()[LISTEN_ADDRESS].default)
         except ValueError:
             return  # validation reports it
-        value = str(address._replace(port=port))
-        self._overlay(Overlay(values={LISTEN_ADDRESS: value}, names={LISTEN_ADDRESS: "--port"}), "set")
+        overlay = Overlay()
+        overlay.put(LISTEN_ADDRESS, str(address._replace(port=port)), "--port")
+        origin = self.origins.get(INTERNAL_ADDRESS)
+        if origin is None or origin.kind in ("default", "dev"):
+            inside = parse_address(lookup(self.tree, INTERNAL_ADDRESS) or all_keys()[INTERNAL_ADDRESS].default)
+            if inside.port == port:  # nobody has asked for that one, so that it makes way
+                overlay.put(INTERNAL_ADDRESS, str(inside._replace(port=port + 1)), "--port")
+        self._overlay(overlay, "set")
 
     def _underlay(self) -> None:
         """The profile and the computed defaults, where nothing else is set."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 Change = tuple[str, str | None]
+# Kinds of resources whose name says nothing to people.
+NAMED = {"broker": "node", "broker_logger": "the loggers of node"}
 
 
 def send(client: KafkaAdminClient, request: Any, node: int | None = None) -> Any:
@@ -71,5 +73,5 @@ def change_configs(
         answer = client._alter_configs_process_responses(send(client, request).responses)
     if error := answered(str(answer.get(kind, {}).get(name, "no answer"))):
         fail(error)
-    what = f"{kind} {name}".strip() if name else "all brokers"
+    what = f"{NAMED.get(kind, kind)} {name}" if name else "all nodes"
     note(f"{'Would change' if dry_run else 'Changed'} {', '.join(sorted(changes))} of {what}.")

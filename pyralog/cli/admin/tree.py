@@ -69,7 +69,12 @@ class AdminGroup(WholeHelpGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A name that nobody knows is answered with the nearest one."""
+        """A name that nobody knows is answered with the nearest one; `help` is --help of what follows."""
+        if args and args[0] == "help":
+            if len(args) > 1:
+                return self.resolve_command(ctx, [*args[1:], "--help"])
+            click.echo(ctx.get_help())
+            ctx.exit()
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             from difflib import get_close_matches
 
@@ -155,5 +160,10 @@ def _version_option(version: str) -> click.Option:
             context.exit()
 
     return click.Option(
-        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show the version and exit."
+        ["--version", "-V"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Show the version and exit.",
     )

@@ -89,6 +89,15 @@ def test_words_that_hands_type_by_reflex(short: str, long: str) -> None:
     assert found[0].replace(short, long) == found[1]
 
 
+def test_help_is_a_word_too() -> None:
+    assert run("help").output == run("--help").output
+    for words in (("topic",), ("topic", "create"), ("topics", "ls")):
+        assert run("help", *words).output == run(*words, "--help").output
+    assert run("topic", "help", "create").output == run("topic", "create", "--help").output
+    assert run("topic", "help").output == run("topic", "--help").output
+    assert run("-V").output == run("--version").output
+
+
 def test_a_mistyped_word_is_answered_with_the_nearest() -> None:
     for words, meant in (("topc list", "topic"), ("topic lis", "list"), ("group sek", "seek")):
         result = run(*words.split())

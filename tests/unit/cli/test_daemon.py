@@ -60,6 +60,15 @@ def test_version(invoke: Invoke) -> None:
     assert (result.exit_code, result.output) == (0, f"pyralog {__version__}\n")
 
 
+def test_words_that_are_no_tools(invoke: Invoke, runs: list[Any]) -> None:
+    assert invoke("version").output == invoke("-V").output == f"pyralog {__version__}\n"
+    assert invoke("help").output == invoke("--help").output
+    result = invoke("config.yaml")
+    assert (result.exit_code, runs) == (2, [])
+    assert "'config.yaml' is none of the tools config and log." in result.output
+    assert "--config FILE" in result.output
+
+
 def test_zero_config_runs(invoke: Invoke, runs: list[Any]) -> None:
     result = invoke()
     assert (result.exit_code, result.stderr) == (0, "")
@@ -86,6 +95,12 @@ def test_options_that_hands_type_by_reflex(invoke: Invoke, runs: list[Any], tmp_
         assert invoke(*words, "--data-dir", str(tmp_path / "data")).exit_code == 0
         config = runs.pop()
         assert (str(config.network.listen_address), config.node.data_dir) == (address, str(tmp_path / "data"))
+    # The default of the other port makes way, one that was asked for does not.
+    for words in (("--port", "9093"), ("--dev", "--port", "9093"), ("-c", str(file), "--port", "9093")):
+        assert invoke(*words, "--data-dir", str(tmp_path / "data")).exit_code == 0
+        assert runs.pop().network.internal_address.port == 9094
+    inside = "network.internal_address=127.0.0.1:9093"
+    assert "is also internal_address" in invoke("--port", "9093", "--set", inside).stderr
     assert re.search(r"listen_address: .* # --port$", invoke("--port", "1", "--print-config").stdout, re.MULTILINE)
 
 
