@@ -1,22 +1,13 @@
 # A shard's way to its log: see journal.pyx.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 
-from pyralog._speedups.plane.state cimport Buffer, Event, Round
+from pyralog._speedups.desk cimport Desk
+from pyralog._speedups.plane.state cimport Buffer, Event
 
 
 cdef enum:
     # Of the records of all shards that are not in the log yet; above it requests must come again later.
     UNWRITTEN_BYTES = 64 << 20
-
-
-cdef class Desk:
-    cdef object name
-    cdef object stats
-    cdef object took
-    cdef readonly object failed
-
-    cdef int answered(self, int32_t count, int64_t ns) except -1
-    cdef int refuse(self, uint64_t token, bytes frame, int64_t connection, int64_t began_ns, object error) except -1
 
 
 cdef class Entry:
@@ -25,6 +16,9 @@ cdef class Entry:
     cdef readonly object transaction
     cdef readonly object marker
     cdef readonly list replies
+    cdef readonly list promises # or None
+    cdef readonly list endings
+    cdef public uint64_t following
     cdef readonly int32_t count
     cdef bint done
     cdef Buffer records
@@ -32,10 +26,8 @@ cdef class Entry:
     cdef int64_t first_ms
     cdef int64_t last_ms
     cdef Buffer answers
-    cdef Event* taken
-    cdef int32_t n_taken
-    cdef int64_t taken_ns
-    cdef Desk desk
+    cdef Event* taken           # their `b` is the number of the tally they are in
+    cdef list tallies           # or None
 
     cdef uint8_t* begin_record(self, int64_t timestamp, int64_t key_size, int64_t value_size) except NULL
     cdef void end_record(self, uint8_t* p) noexcept
@@ -56,9 +48,12 @@ cdef class Journal:
     cdef object unsent
     cdef list sent
     cdef bint planned
+    cdef bint lingers
 
     cdef Entry open_entry(self)
+    cdef Entry room_for(self, int64_t size, object transaction)
     cdef Entry entry_for(self, int64_t size, object transaction)
+    cdef Entry entry_whenever(self, int64_t size)
     cdef int plan(self) except -1
     cdef int collect(self) except -1
     cdef int appended(self, Entry entry, int64_t result) except -1
@@ -69,9 +64,8 @@ cdef class Outbox:
     cdef list due
     cdef bint planned
     cdef list collected
+    cdef list lingering
     cdef readonly int64_t unwritten
 
+    cdef int linger(self, Journal journal) except -1
     cdef int push(self) except -1
-
-
-cdef Round* round_of(list entries, dict partitions, uint64_t cookie) except NULL

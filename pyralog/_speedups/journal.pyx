@@ -13,12 +13,11 @@ from libc.string cimport memcpy
 
 from pyralog._speedups.batch cimport ATTR_TRANSACTIONAL
 from pyralog._speedups.crc32c cimport crc32c
+from pyralog._speedups.desk cimport Desk, Tally, tally_in
 from pyralog._speedups.endian cimport store16, store32, store64
-from pyralog._speedups.plane.appends cimport round_free, round_new
 from pyralog._speedups.plane.buffers cimport buffer_free, buffer_reserve
-from pyralog._speedups.plane.handle cimport PartitionHandle
 from pyralog._speedups.plane.ring cimport free_event, monotonic_ns
-from pyralog._speedups.plane.state cimport Event, Part, Round
+from pyralog._speedups.plane.state cimport Event
 from pyralog._speedups.put cimport put_raw, put_varlong, varlong_size
 
 cdef enum:
@@ -26,32 +25,10 @@ cdef enum:
     CRC_FROM = 21
     RECORD_EXTRA = 48           # length, attributes, deltas, two sizes, header count: varints of at most ten bytes
     SHARED_BYTES = 1 << 20      # records of several outcomes share a batch up to here; one outcome's may be larger
+    LINGER_MS = 10              # how long records lie that nobody waits for
     IN_FLIGHT = 4               # batches of a shard that the plane has not confirmed; the next ones grow meanwhile
 
 BATCH_BYTES, MAX_IN_FLIGHT, MAX_UNWRITTEN = SHARED_BYTES, IN_FLIGHT, UNWRITTEN_BYTES
-
-
-cdef class Desk:
-    """Counts the requests of one API that are taken before they become Python's, and says why one cannot be answered:
-    failed(token, frame, connection id, began_ns, error). `took(ns, times)` gets durations; `stats` is the dispatcher's."""
-
-    def __init__(self, str name not None, stats not None, took not None, failed not None):
-        self.name = name
-        self.stats = stats
-        self.took = took
-        self.failed = failed
-
-    cdef int answered(self, int32_t count, int64_t ns) except -1:
-        self.stats.requests[self.name] += count
-        self.stats.waiting -= count
-        self.took(ns, count)
-        return 0
-
-    cdef int refuse(self, uint64_t token, bytes frame, int64_t connection, int64_t began_ns, object error) except -1:
-        self.stats.requests[self.name] += 1
-        self.stats.waiting -= 1
-        self.failed(token, frame, connection, began_ns, error)
-        return 0
 
 
 cdef class Entry:
@@ -59,6 +36,8 @@ cdef class Entry:
 
     `replies` are pairs: resolve(value) of the first is called with the second. Besides there are requests whose framed
     answers the plane sends.
+    `promises` are (partition, producer id, epoch, number of its principal, guard), `endings` (partitions, producer id, epoch,
+    coordinator epoch, commit, timestamp, told); `following` is the cookie of the round of their markers.
     """
 
     def __cinit__(self, Journal journal, int64_t base_offset, transaction=None, marker=None):
@@ -141,6 +120,21 @@ cdef class Entry:
         self.seal()
         return PyBytes_FromStringAndSize(<const char*>self.records.data, self.records.size)
 
+    # --- transactions ---
+
+    def promise(self, tp, int64_t producer_id, int16_t epoch, principal, guard) -> None:
+        """A partition that belongs to the producer's transaction when the batch is in the log."""
+        if self.promises is None:
+            self.promises = []
+        self.promises.append((tp, producer_id, epoch, principal, guard))
+
+    def ending(self, partitions not None, int64_t producer_id, int16_t epoch, coordinator_epoch, commit, timestamp_ms,
+               told not None) -> None:
+        """A transaction that ends when the batch is in the log: the plane writes its markers, told(all of them) is called."""
+        if self.endings is None:
+            self.endings = []
+        self.endings.append((partitions, producer_id, epoch, coordinator_epoch, commit, timestamp_ms, told))
+
     # --- requests of the quick way ---
 
     cdef int take(self, Event* event, bytes answer, Desk desk, int64_t now_ns) except -1:
@@ -154,12 +148,11 @@ cdef class Entry:
         memcpy(p + 8, &size, 8)
         put_raw(p + 16, PyBytes_AS_STRING(answer), size)
         self.answers.size += size + 16
+        if self.tallies is None:
+            self.tallies = []
+        event.b = tally_in(self.tallies, desk, now_ns)
         event.next = self.taken
         self.taken = event
-        if self.n_taken == 0:
-            self.taken_ns = now_ns
-        self.n_taken += 1
-        self.desk = desk
         return 0
 
     def told(self) -> list:
@@ -185,10 +178,11 @@ cdef class Entry:
 
     cdef int tell(self) except -1:
         """The batch is in the log, and the plane has answered those whom it answers."""
+        cdef Tally tally
         self.written()
-        if self.n_taken > 0:
-            self.desk.answered(self.n_taken, monotonic_ns() - self.taken_ns)
-            self.n_taken = 0
+        if self.tallies is not None:
+            for tally in self.tallies:
+                tally.desk.answered(tally.count, monotonic_ns() - tally.began_ns)
         for answered, value in self.replies:
             answered.resolve(value)
         return 0
@@ -196,17 +190,17 @@ cdef class Entry:
     cdef int refuse(self, object error) except -1:
         """It is not, or nobody knows."""
         cdef Event* event
+        cdef Tally tally
         cdef uint64_t token
         cdef int64_t connection
         self.written()
-        self.n_taken = 0
         while self.taken != NULL:
             event = self.taken
             self.taken = event.next
             frame = PyBytes_FromStringAndSize(<const char*>event.data, event.size)
-            token, connection = event.token, event.a
+            token, connection, tally = event.token, event.a, self.tallies[event.b]
             free_event(event)
-            self.desk.refuse(token, frame, connection, self.taken_ns, error)
+            tally.desk.refuse(token, frame, connection, tally.began_ns, error)
         for answered, _ in self.replies:
             answered.resolve(error)
         return 0
@@ -251,15 +245,30 @@ cdef class Journal:
             return None
         return last
 
-    cdef Entry entry_for(self, int64_t size, object transaction):
+    cdef Entry room_for(self, int64_t size, object transaction):
+        """The entry for records of this size; it has not been planned."""
         cdef Entry entry = None if transaction is not None else self.open_entry()
         if entry is None or entry.records.size + size > SHARED_BYTES:
             entry = Entry(self, self.next_offset, transaction)
             self.unsent.append(entry)
-            self.plan()
         entry.counted += size
         self.outbox.unwritten += size
         return entry
+
+    cdef Entry entry_for(self, int64_t size, object transaction):
+        self.plan()
+        return self.room_for(size, transaction)
+
+    cdef Entry entry_whenever(self, int64_t size):
+        """The batch for records that nobody waits for: they lie there until others come, but not for long."""
+        if not self.planned:
+            self.outbox.linger(self)
+        return self.room_for(size, None)
+
+    def hurry(self) -> None:
+        """Somebody waits for what has been decided."""
+        if self.unsent:
+            self.plan()
 
     def entry(self, int64_t size, transaction) -> Entry:
         """The batch for records of this size: the open one if they fit. A transaction's are alone in theirs."""
@@ -329,12 +338,30 @@ cdef class Journal:
 
 
 cdef class Outbox:
-    """What the shards of a node have for the log in this turn. `log` is the plane: append_round(entries) takes those of a
-    turn and has `appended` or `refused` called later, soon(callback) calls back when all of the turn has been decided."""
+    """What the shards of a node have for the log in this turn. `log` is the plane: append_round(entries) takes those of it
+    and has `appended` or `refused` called; soon(callback) calls back when it is over, later(ms, callback) after so long."""
 
     def __init__(self, log not None):
         self.log = log
-        self.due, self.collected = [], []
+        self.due, self.collected, self.lingering = [], [], []
+
+    cdef int linger(self, Journal journal) except -1:
+        """Has what is unsent there written by and by."""
+        if not journal.lingers:
+            journal.lingers = True
+            self.lingering.append(journal)
+            if len(self.lingering) == 1:
+                self.log.later(LINGER_MS, self.send_lingering)
+        return 0
+
+    def send_lingering(self) -> None:
+        """Their time is over."""
+        cdef Journal journal
+        found = self.lingering
+        self.lingering = []
+        for journal in found:
+            journal.lingers = False
+            journal.hurry()
 
     def flush(self) -> None:
         """Hands over what has come together."""
@@ -371,30 +398,3 @@ cdef class Outbox:
         for entry in entries:
             if not entry.journal.closed:
                 entry.journal.fail(error)
-
-
-cdef Round* round_of(list entries, dict partitions, uint64_t cookie) except NULL:
-    """The entries as the plane takes them. Their records and answers are the round's from now on."""
-    cdef Entry entry
-    cdef Part* part
-    cdef Py_ssize_t i
-    cdef Py_ssize_t n = len(entries)
-    cdef Round* made = round_new(<int32_t>n, cookie)
-    if made == NULL:
-        raise MemoryError
-    for i in range(n):
-        entry = entries[i]
-        found = partitions.get(entry.journal.tp)
-        entry.seal()
-        part = &made.parts[i]
-        part.partition = NULL if found is None else (<PartitionHandle>found).p
-        part.expected = entry.base_offset
-        part.batch = entry.records.data
-        part.batch_size = entry.records.size
-        part.answers = entry.answers.data
-        part.answers_size = entry.answers.size
-        entry.records.data = NULL
-        entry.answers.data = NULL
-        buffer_free(&entry.records)
-        buffer_free(&entry.answers)
-    return made

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pyralog._speedups.journal import Desk
+from pyralog._speedups.desk import Desk
 from pyralog._speedups.plane.delivery import Lane
 
 class CommitLane(Lane):
@@ -15,4 +15,3 @@ class CommitLane(Lane):
         partition_for: Callable[[str, int], int],
         desk: Desk,
     ) -> None: ...
-    def offer(self, token: int, frame: bytes, connection: int) -> bool: ...

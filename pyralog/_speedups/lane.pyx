@@ -7,16 +7,14 @@ what is wrong with it. What is taken has the same effect and the same answer on 
 
 import logging
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, malloc
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t
 
 from pyralog._speedups.commits cimport Commit, CommitTopic, commit_in
-from pyralog._speedups.journal cimport UNWRITTEN_BYTES, Desk, Entry, Journal
+from pyralog._speedups.desk cimport Desk
+from pyralog._speedups.journal cimport UNWRITTEN_BYTES, Entry, Journal
 from pyralog._speedups.plane.delivery cimport Lane
-from pyralog._speedups.plane.ring cimport free_event, monotonic_ns
-from pyralog._speedups.plane.state cimport EVENT_REQUEST, Event
+from pyralog._speedups.plane.ring cimport monotonic_ns
+from pyralog._speedups.plane.state cimport Event
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +63,7 @@ cdef class CommitLane(Lane):
         self.partition_for = partition_for
         self.desk = desk
         self.places = {}
+        self.api = OFFSET_COMMIT
 
     cdef void begin(self) noexcept:
         self.looked = False
@@ -89,32 +88,11 @@ cdef class CommitLane(Lane):
         return 0
 
     cdef bint take(self, Event* event) noexcept:
-        if event.size < 2 or event.data[0] != 0 or event.data[1] != OFFSET_COMMIT:
-            return False
         try:
             return self.consider(event)
         except Exception:
             log.exception("a commit was left to the messages")
             return False
-
-    def offer(self, uint64_t token, bytes frame not None, int64_t connection) -> bool:
-        """Whether a request is taken; what the plane does with each that it has for Python."""
-        cdef Event* event = <Event*>calloc(1, sizeof(Event))
-        if event == NULL:
-            raise MemoryError
-        event.size = PyBytes_GET_SIZE(frame)
-        event.data = <uint8_t*>malloc(event.size + 1)
-        if event.data != NULL:
-            memcpy(event.data, PyBytes_AS_STRING(frame), event.size)
-            event.kind = EVENT_REQUEST
-            event.token = token
-            event.a = connection
-            self.begin()
-            if self.take(event):
-                self.end()
-                return True
-        free_event(event)
-        return False
 
     cdef bint consider(self, Event* event) except -1:
         """False: nothing has happened."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pyralog._speedups.journal import Desk
+from pyralog._speedups.desk import Desk
 from pyralog.api.audit import AUDITED
 from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done

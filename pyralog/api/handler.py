@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyralog._speedups.journal import Desk
+    from pyralog._speedups.desk import Desk
     from pyralog._speedups.plane.delivery import Lane
     from pyralog.api.context import Context, Services
     from pyralog.errors import ErrorCode

@@ -18,7 +18,7 @@ from pyralog.wire.messages import ApiVersionsResponse
 from pyralog.wire.protocol import encode_response
 
 if TYPE_CHECKING:
-    from pyralog._speedups.journal import Desk
+    from pyralog._speedups.desk import Desk
     from pyralog._speedups.plane.delivery import Lane
     from pyralog.api.context import Context, Services
     from pyralog.errors import ErrorCode
@@ -95,9 +95,9 @@ CLIENT_APIS: Mapping[int, Api] = MappingProxyType(
             _later("list_groups", 16, "ListGroups", 0, 5),
             _later("init_producer_id", 22, "InitProducerId", 0, 5),
             _later("offset_for_leader_epoch", 23, "OffsetForLeaderEpoch", 2, 4),
-            _later("add_partitions_to_txn", 24, "AddPartitionsToTxn", 0, 5),
+            _later("add_partitions_to_txn", 24, "AddPartitionsToTxn", 0, 5, lane=True),
             _later("add_offsets_to_txn", 25, "AddOffsetsToTxn", 0, 4),
-            _later("end_txn", 26, "EndTxn", 0, 5),
+            _later("end_txn", 26, "EndTxn", 0, 5, lane=True),
             _later("write_txn_markers", 27, "WriteTxnMarkers", 1, 2),
             _later("describe_configs", 32, "DescribeConfigs", 1, 4),
             _later("alter_configs", 33, "AlterConfigs", 0, 2),

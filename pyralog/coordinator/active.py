@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -49,6 +49,10 @@ class MarkerLog(Protocol):
         timestamp_ms: int,
     ) -> asyncio.Future[tuple[int, bytes]]:
         """Append the control batch that ends a producer's transaction, in the order of the calls."""
+        ...
+
+    def partitions(self) -> Collection[TopicPartition]:
+        """What is hosted here."""
         ...
 
 
@@ -211,6 +215,7 @@ class ActiveShard(Journal):
                     pending.resolve(value)
                 else:
                     last.replies.append((pending, value))
+            self.hurry()
 
     def _replay(self, outcome: Outcome, encoded: tuple[list[EncodedRecord], int], now_ms: int) -> bool:
         records, size = encoded

@@ -9,7 +9,7 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from pyralog._speedups.segment import PartitionLog
 from pyralog.errors import ErrorCode, KafkaError, known_code
 from pyralog.model import TopicPartition
 from pyralog.net.markers import Markers
+from pyralog.net.rounds import Rounds
 from pyralog.net.sockaddr import parse_sockaddr
 
 log = logging.getLogger(__name__)
@@ -151,9 +152,7 @@ class Plane:
         self.events = PlaneEvents()
         self._partitions: dict[TopicPartition, PartitionHandle] = {}
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
-        self._rounds: dict[int, list[Entry]] = {}
-        # Where coordinators leave what they have for the log.
-        self.outbox = Outbox(self)
+        self.outbox = Outbox(self)  # where coordinators leave what they have for the log
         self._delivering = False
         self._soon: list[Callable[[], None]] = []
         self._cookies = itertools.count(1)
@@ -161,8 +160,9 @@ class Plane:
         self._frames: dict[int, bytes] = {}
         self._principals: dict[str, int] = {ANONYMOUS: 0}
         self._principal_names = [ANONYMOUS]
-        # Numbers of the last markers by partition and producer; those of forgotten ones are not above the last field.
         self._markers = Markers()
+        self._rounds = Rounds(engine, self._partitions, self._markers, self._cookies)
+        engine.landed = self._rounds.landed
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -194,9 +194,7 @@ class Plane:
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()
-        rounds, self._rounds = self._rounds, {}
-        for entries in rounds.values():
-            self.outbox.refused(entries, KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the data plane has stopped"))
+        self._rounds.close()
         self._partitions.clear()
 
     # --- events ---
@@ -224,6 +222,10 @@ class Plane:
         else:
             asyncio.get_running_loop().call_soon(callback)
 
+    def later(self, ms: int, callback: Callable[[], None]) -> None:
+        """Call back after so long."""
+        asyncio.get_running_loop().call_later(ms / 1000, callback)
+
     def _deliver(self) -> None:
         frames, connections, request = self._frames, self._connections, self.events.request
         for kind, handle, token, data, a, b, cookie in self.engine.events():
@@ -232,8 +234,6 @@ class Plane:
                 request(_FORWARDED((token, data, connections[a], b)))
             elif kind == DONE:
                 self._done(cookie, a, data)
-            elif kind == EventKind.APPENDED:
-                self.outbox.appended(self._rounds.pop(cookie), memoryview(data).cast("q"))
             elif kind == EventKind.CONNECTED:
                 peer, local = parse_sockaddr(data[:28]), parse_sockaddr(data[28:])
                 self._connections[a] = ConnectionInfo(a, *peer, *local, self._principal_names[b])
@@ -275,7 +275,7 @@ class Plane:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"{tp.topic}-{tp.partition} is not hosted here")
         return found
 
-    def partitions(self) -> Iterable[TopicPartition]:
+    def partitions(self) -> Collection[TopicPartition]:
         """What is hosted here."""
         return self._partitions.keys()
 
@@ -379,9 +379,7 @@ class Plane:
 
     def append_round(self, entries: list[Entry]) -> None:
         """Append the batches of these, answer who waits for each; then `outbox.appended` hears where they are."""
-        cookie = next(self._cookies)
-        self._rounds[cookie] = entries
-        self.engine.append_round(entries, self._partitions, cookie)
+        self._rounds.append(entries, self.outbox)
 
     # --- transactions ---
 
@@ -466,8 +464,8 @@ class Plane:
         return self._connections.get(connection)
 
     def take_with(self, lane: Lane) -> None:
-        """Offer requests to this lane before they become events."""
-        self.engine.lane = lane
+        """Offer requests of its API to this lane before they become events."""
+        self.engine.lanes.append(lane)
 
     def close(self, token: int) -> None:
         """Close the connection of a forwarded request without an answer."""

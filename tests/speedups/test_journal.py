@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pyralog._speedups.journal import Entry, Journal, Outbox
+from pyralog._speedups.txnlane import write_whenever
 from pyralog.errors import ErrorCode
 from pyralog.records.batch import TRANSACTIONAL, Record, build, crc_ok
 
@@ -78,6 +79,7 @@ class NoisyLog:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.callbacks: list[Callable[[], None]] = []
+        self.delayed: list[Callable[[], None]] = []
         self.outbox = Outbox(self)
 
     def append_round(self, entries: list[Entry]) -> None:
@@ -86,6 +88,9 @@ class NoisyLog:
 
     def soon(self, callback: Callable[[], None]) -> None:
         self.callbacks.append(callback)
+
+    def later(self, ms: int, callback: Callable[[], None]) -> None:
+        self.delayed.append(callback)
 
     def turn(self) -> None:
         callbacks, self.callbacks = self.callbacks, []
@@ -197,3 +202,53 @@ def test_a_log_that_takes_nothing_fails_all_shards_of_the_round() -> None:
     log.turn()
     assert [each.heard for each in told] == [[error], [error]]
     assert one.errors == two.errors == [error]
+
+
+STATE = (1, 0, 60_000, 4, frozenset({("t", 0)}), 5, 6, 1, -1, -1, 2)
+
+
+def test_what_nobody_waits_for_goes_with_the_next() -> None:
+    log = NoisyLog()
+    one = Shard("one", log)
+    write_whenever(one, "x", STATE, 5)
+    write_whenever(one, "y", STATE, 6)
+    log.turn()
+    assert (log.asked, one.next_offset, one.idle) == ([], 12, False)
+    told = one.add()
+    log.turn()
+    assert log.asked == [[("one", 10, 3)]]
+    log.outbox.appended(log.entries, array("q", [10]))
+    assert told.heard == ["written"]
+    assert log.outbox.unwritten == 0
+    [late] = log.delayed
+    late()
+    log.turn()
+    assert len(log.asked) == 1
+
+
+def test_what_nobody_waits_for_is_not_left_lying() -> None:
+    log = NoisyLog()
+    one, two = Shard("one", log), Shard("two", log)
+    write_whenever(one, "x", STATE, 5)
+    write_whenever(two, "y", STATE, 5)
+    [late] = log.delayed
+    late()
+    log.turn()
+    assert log.asked == [[("one", 10, 1), ("two", 10, 1)]]
+    write_whenever(one, "x", STATE, 5)
+    assert len(log.delayed) == 2
+
+
+def test_who_waits_for_what_was_decided_does_not_let_it_lie() -> None:
+    log = NoisyLog()
+    one = Shard("one", log)
+    write_whenever(one, "x", STATE, 5)
+    assert one.last is not None
+    one.hurry()
+    log.turn()
+    assert log.asked == [[("one", 10, 1)]]
+    one.fail("gone")
+    late = log.delayed[0]
+    late()
+    log.turn()
+    assert len(log.asked) == 1

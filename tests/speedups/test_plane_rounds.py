@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from pyralog._speedups.desk import Desk
 from pyralog._speedups.faultfiles import FaultFiles
-from pyralog._speedups.journal import Desk, Entry, Outbox
+from pyralog._speedups.journal import Entry, Outbox
 from pyralog._speedups.lane import CommitLane
 from pyralog._speedups.plane.delivery import EventKind
 from pyralog.cluster.image import ClusterImage, TopicImage
@@ -44,7 +45,7 @@ class Coordinator:
         rig.topic(NAME, SHARDS)
         self.shards = [self._shard(index) for index in range(SHARDS)]
         runtime = SimpleNamespace(active=dict(enumerate(self.shards)), clock=lambda: 1000)
-        rig.engine.lane = CommitLane(
+        lane = CommitLane(
             quorum=SimpleNamespace(image=IMAGE),
             groups=SimpleNamespace(settings=GroupSettings(), runtime=runtime, partitions=SHARDS),
             told=self.told,
@@ -53,6 +54,7 @@ class Coordinator:
             partition_for=lambda group, _: int(group[1:]),
             desk=Desk("OffsetCommit", self.stats, self._took, self._refuse),
         )
+        rig.engine.lanes.append(lane)
 
     def _shard(self, index: int) -> ActiveShard:
         machine = GroupShard(index, GroupSettings(), IMAGE, lambda: "id")

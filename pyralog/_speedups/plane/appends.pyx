@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from pyralog._speedups.batch cimport ATTR_CONTROL, ATTR_TRANSACTIONAL, BatchInfo, batch_assign, batch_crc_ok, batch_parse
 from pyralog._speedups.plane.buffers cimport buffer_reserve, put_raw
-from pyralog._speedups.plane.commit cimport retire
+from pyralog._speedups.plane.commit cimport retire, write_dirty
 from pyralog._speedups.plane.connection cimport connection_kill, forwarded, unblock
 from pyralog._speedups.plane.partition cimport partition_answer, partition_enqueue
 from pyralog._speedups.plane.ring cimport post_event
@@ -14,7 +14,8 @@ from pyralog._speedups.plane.state cimport (
     E_CORRUPT_MESSAGE, E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, E_UNKNOWN_TOPIC_OR_PARTITION, EVENT_APPENDED,
     Command, Connection, Engine, Part, Partition, Round,
 )
-from pyralog._speedups.plane.waiters cimport A_PART, settle_part
+from pyralog._speedups.plane.transactions cimport append_marker, promise_give, promise_keep
+from pyralog._speedups.plane.waiters cimport A_PART, partition_unused, settle_part
 from pyralog._speedups.producers cimport ProducerBatch, batch_producer, producers_append, producers_check_epoch
 from pyralog._speedups.segment cimport BatchRef
 
@@ -109,30 +110,75 @@ cdef void round_free(Round* found) noexcept nogil:
     for i in range(found.n):
         free(found.parts[i].batch)
         free(found.parts[i].answers)
+        free(found.parts[i].promises)
+        if found.parts[i].follow != NULL:
+            round_free(found.parts[i].follow)
     free(found.parts)
     free(found)
 
 
-cdef void begin_round(Engine* e, Command* command) noexcept nogil:
-    """Queues every batch for this cycle's write, or settles it with why it cannot be."""
-    cdef Round* begun = <Round*>command.data
+cdef void hold(Round* held) noexcept nogil:
+    """The partitions that it will still be about must not go."""
     cdef Part* part
-    cdef int32_t i
-    cdef int rc
-    command.data = NULL
-    begun.next = e.rounds
-    e.rounds = begun
-    for i in range(begun.n):
-        part = &begun.parts[i]
-        rc = E_UNKNOWN_TOPIC_OR_PARTITION
+    cdef int32_t i, k
+    for i in range(held.n):
+        part = &held.parts[i]
         if part.partition != NULL:
-            rc = append_batch(e, part.partition, part.batch, part.batch_size, A_PART, <int64_t><size_t>part)
-        if rc != 0:
-            settle_part(e, part, -rc)
-            continue
+            part.partition.uses += 1
+        for k in range(part.n_promises):
+            part.promises[k].partition.uses += 1
+        if part.follow != NULL:
+            hold(part.follow)
+
+
+cdef void release(Engine* e, Partition* p) noexcept nogil:
+    """From here on it may be freed at any time, unless it is held once more."""
+    if p != NULL:
+        p.uses -= 1
+        partition_unused(e, p)
+
+
+cdef void let_go(Engine* e, Round* held) noexcept nogil:
+    """They may; what follows its parts is another round."""
+    cdef int32_t i, k
+    for i in range(held.n):
+        release(e, held.parts[i].partition)
+        for k in range(held.parts[i].n_promises):
+            release(e, held.parts[i].promises[k].partition)
+
+
+cdef void begin_part(Engine* e, Part* part) noexcept nogil:
+    """Queues it for the next write, or settles it with why it cannot be."""
+    cdef int32_t k
+    cdef int rc = E_UNKNOWN_TOPIC_OR_PARTITION
+    if part.partition != NULL and part.marks:
+        rc = append_marker(e, part.partition, &part.marker, part.batch, A_PART, <int64_t><size_t>part)
+    elif part.partition != NULL:
+        rc = append_batch(e, part.partition, part.batch, part.batch_size, A_PART, <int64_t><size_t>part)
+    if rc != 0:
+        settle_part(e, part, -rc)
+        return
+    for k in range(part.n_promises):
+        promise_give(e, &part.promises[k])
+    if not part.marks:
         e.buffered_bytes += part.batch_size     # given back when it has been written
         retire(e, part.batch, part.batch_size)
         part.batch = NULL
+
+
+cdef void begin(Engine* e, Round* begun) noexcept nogil:
+    cdef int32_t i
+    begun.next = e.rounds
+    e.rounds = begun
+    for i in range(begun.n):
+        begin_part(e, &begun.parts[i])
+
+
+cdef void begin_round(Engine* e, Command* command) noexcept nogil:
+    cdef Round* begun = <Round*>command.data
+    command.data = NULL
+    hold(begun)
+    begin(e, begun)
 
 
 cdef void send_answers(Engine* e, const Part* part) noexcept nogil:
@@ -163,21 +209,51 @@ cdef void end_round(Engine* e, Round* ended) noexcept nogil:
             results[i] = ended.parts[i].result
         post_event(e, EVENT_APPENDED, NULL, 0, <const uint8_t*>results, ended.n * sizeof(int64_t), 0, 0, ended.cookie)
         free(results)
+    let_go(e, ended)
     round_free(ended)
 
 
+cdef void follow(Engine* e, Part* part, bint written) noexcept nogil:
+    """What was to come behind a batch comes now, or not at all."""
+    cdef Round* following = part.follow
+    cdef int32_t i
+    if following == NULL:
+        return
+    part.follow = NULL
+    if written:
+        begin(e, following)
+        return
+    following.next = e.rounds
+    e.rounds = following
+    for i in range(following.n):
+        settle_part(e, &following.parts[i], -E_NOT_LEADER_OR_FOLLOWER)
+
+
+cdef void finish_part(Engine* e, Part* part) noexcept nogil:
+    """Who waits for a batch is told when it is where Python believes it to be; about anything else Python decides."""
+    cdef bint written = part.result == part.expected
+    cdef int32_t k
+    if written:
+        for k in range(part.n_promises):
+            promise_keep(e, &part.promises[k])
+        send_answers(e, part)
+    follow(e, part, written)
+
+
 cdef void finish_rounds(Engine* e) noexcept nogil:
-    """What follows from parts that have been settled. Who waits for one is told when it is where Python believes it to
-    be; about anything else Python decides."""
+    """What follows from parts that have been settled; their markers are written, too."""
     cdef Part* part
     while e.settled != NULL:
-        part = e.settled
-        e.settled = part.next
-        if part.result == part.expected:
-            send_answers(e, part)
-        part.round.left -= 1
-        if part.round.left == 0:
-            end_round(e, part.round)
+        while e.settled != NULL:
+            part = e.settled
+            e.settled = part.next
+            if not part.marks:
+                finish_part(e, part)
+            part.round.left -= 1
+            if part.round.left == 0:
+                end_round(e, part.round)
+        if e.n_dirty > 0:
+            write_dirty(e)
 
 
 cdef void rounds_free(Engine* e) noexcept nogil:

@@ -320,13 +320,14 @@ cdef void housekeeping(Engine* e) noexcept nogil:
 cdef void finish_cycle(Engine* e) noexcept nogil:
     """Everything between the last request served and the answers on their way."""
     flush(e)
+    finish_rounds(e)
     run_woken(e)
     housekeeping(e)
     sync_if_due(e)
     if not e.sync_queue.running:
         finish_jobs(e)
+        finish_rounds(e)
         run_woken(e)
-    finish_rounds(e)
     send_touched(e)
     tell(e)
     if e.answered > 0:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, Self
 
 from typing_extensions import Buffer
@@ -10,7 +11,9 @@ from pyralog._speedups.segment import PartitionLog
 
 class PlaneEngine:
     closed: bool
-    lane: Lane | None
+    landed: Callable[[int, bytes], None] | None
+    @property
+    def lanes(self) -> list[Lane]: ...
     def __new__(
         cls,
         files: Files,

@@ -9,7 +9,6 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from pyralog._speedups.fileops cimport Files
-from pyralog._speedups.journal cimport round_of
 from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
 from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
@@ -27,6 +26,7 @@ from pyralog._speedups.plane.state cimport (
     ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
     Command, Connection, Engine, FileChunk, Histogram, Limits, Partition, Settings)
 from pyralog._speedups.plane.transactions cimport txn_open
+from pyralog._speedups.rounds cimport round_of
 from pyralog._speedups.segment cimport LogConfig, PartitionLog
 
 MARKER = struct.Struct(">hi?")
@@ -55,7 +55,8 @@ cdef class PlaneEngine:
     cdef readonly bint closed
     cdef bint corked            # commands do not wake the plane one by one
     cdef bint pushed
-    cdef public Lane lane       # takes requests before they become events, or None
+    cdef readonly list lanes    # take requests before they become events
+    cdef public object landed   # landed(cookie, results) hears of APPENDED before it becomes a tuple; or None
 
     def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_connections_per_ip=2147483647,
                   int64_t max_request_bytes=104857600, int64_t max_buffered_bytes=268435456,
@@ -66,6 +67,7 @@ cdef class PlaneEngine:
         cdef int rc
         self.files = files
         self.handles = {}
+        self.lanes = []
         self.e = <Engine*>calloc(1, sizeof(Engine))
         if self.e == NULL:
             raise MemoryError
@@ -400,7 +402,7 @@ cdef class PlaneEngine:
         if self.closed:
             return []
         clear_fd(self.e.news)
-        return deliver(take_events(self.e), self.handles, self.lane)
+        return deliver(take_events(self.e), self.handles, self.lanes, self.landed)
 
     @property
     def failure(self):

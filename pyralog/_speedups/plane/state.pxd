@@ -2,7 +2,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyralog._speedups.fileops cimport FileOps
-from pyralog._speedups.producers cimport AbortedTxn, ProducerTable
+from pyralog._speedups.producers cimport AbortedTxn, ProducerMarker, ProducerTable
 from pyralog._speedups.segment cimport BatchRef, IndexDelta, Log, Segment
 from pyralog._speedups.txnindex cimport AbortedList
 
@@ -153,7 +153,8 @@ ctypedef struct Poll:           # a parked fetch interested in a partition
 ctypedef struct Attempt:        # a transaction that is not open here yet (KIP-890)
     int64_t producer_id
     int16_t epoch
-    bint verified               # the coordinator has this partition in it
+    bint promised               # the coordinator will have this partition in it when its log says so
+    bint verified               # it has
     bint second                 # by a client of the second version, whose epoch rises with each transaction
     int32_t lowest_sequence     # of the batches that it was asked about
     int64_t seen_ms
@@ -393,14 +394,27 @@ ctypedef struct Event:
 
 ctypedef struct Round           # what Python appends in one turn of its loop
 
-ctypedef struct Part:           # one batch of a round
+ctypedef struct Promise:        # a partition that is part of a producer's transaction once a batch is in the log
+    Partition* partition
+    int64_t producer_id
+    int16_t epoch
+    uint32_t principal
+    uint64_t permit_version     # when the round began
+
+
+ctypedef struct Part:           # one batch of a round, or one marker
     Round* round
     Partition* partition        # NULL: not hosted here
-    uint8_t* batch              # owned until it is handed to the partition
+    bint marks                  # `batch` is room for this marker
+    ProducerMarker marker
+    uint8_t* batch              # owned; not any more once it is handed to the partition, but for a marker
     int64_t batch_size
     int64_t expected            # the base offset that Python counts on
     uint8_t* answers            # owned; of requests that wait for this batch: token, size (int64 both), framed answer
     int64_t answers_size
+    Promise* promises           # owned
+    int32_t n_promises
+    Round* follow               # owned until it begins: the markers of transactions that this batch decides
     int64_t result              # the base offset, or minus Kafka's error code
     Part* next                  # in Engine.settled
 

@@ -1,7 +1,7 @@
-from libc.stdint cimport int16_t, int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
 
-from pyralog._speedups.plane.state cimport Command, Connection, Engine, Partition
-from pyralog._speedups.producers cimport ProducerBatch
+from pyralog._speedups.plane.state cimport Command, Connection, Engine, Partition, Promise
+from pyralog._speedups.producers cimport ProducerBatch, ProducerMarker
 
 # What is known of a partition's transactions when it is opened.
 cdef void txn_open(Partition* p) noexcept nogil
@@ -20,6 +20,17 @@ cdef bint txn_overtakes(const Partition* p, int64_t producer_id, int16_t epoch, 
 cdef void txn_expire(Partition* p, int64_t not_after_ms) noexcept nogil
 # It has been appended: what follows of its transaction need not be verified again.
 cdef void txn_begun(const Engine* e, const Connection* c, Partition* p, const ProducerBatch* batch) noexcept nogil
+
+# A promise is given when the coordinator's record is on its way to the log, and kept when it is there, unless a marker of
+# the producer has come between.
+cdef void promise_give(Engine* e, Promise* promise) noexcept nogil
+cdef void promise_keep(Engine* e, const Promise* promise) noexcept nogil
+
+# Ends the producer's transaction with a marker in `room`, of MARKER_SIZE bytes that must stay until it is written; `who`
+# and `answer` are told then. 0, or a Kafka error code.
+cdef int append_marker(
+    Engine* e, Partition* p, ProducerMarker* marker, uint8_t* room, uint32_t who, int64_t answer
+) noexcept nogil
 
 # Commands. `write_marker` leaves the marker in command.data for the caller to retire: 0 or a Kafka error code.
 cdef int write_marker(Engine* e, Command* command) noexcept nogil

@@ -1,7 +1,7 @@
 """Transactions of a partition (KIP-98, KIP-890): who may open one, the markers that end them, what is stable."""
 
 from libc.errno cimport ENOMEM
-from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memmove, memset
 
@@ -10,7 +10,7 @@ from pyralog._speedups.endian cimport load16, load32
 from pyralog._speedups.plane.buffers cimport grown
 from pyralog._speedups.plane.partition cimport partition_answer, partition_enqueue
 from pyralog._speedups.plane.state cimport (
-    E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, AbortedTxn, Attempt, Command, Connection, Engine, Partition,
+    E_KAFKA_STORAGE_ERROR, E_NOT_LEADER_OR_FOLLOWER, AbortedTxn, Attempt, Command, Connection, Engine, Partition, Promise,
 )
 from pyralog._speedups.plane.waiters cimport NOBODY, engine_fail
 from pyralog._speedups.producers cimport (
@@ -111,6 +111,7 @@ cdef Attempt* new_attempt(Partition* p, int64_t producer_id) noexcept nogil:
 
 cdef void begin_attempt(Attempt* attempt, int16_t epoch, int32_t sequence) noexcept nogil:
     attempt.epoch = epoch
+    attempt.promised = False
     attempt.verified = False
     attempt.second = False
     attempt.lowest_sequence = sequence
@@ -163,20 +164,45 @@ cdef void txn_begun(const Engine* e, const Connection* c, Partition* p, const Pr
         entry.permit_version = e.permit_version
 
 
+cdef Attempt* attempt_of(Partition* p, int64_t producer_id, int16_t epoch) noexcept nogil:
+    """That of this epoch; NULL when there is a later one, or no memory: its batch is refused then, and comes again."""
+    cdef Attempt* attempt = find_attempt(p, producer_id)
+    if attempt == NULL:
+        attempt = new_attempt(p, producer_id)
+    if attempt == NULL or epoch < attempt.epoch:
+        return NULL
+    if epoch > attempt.epoch:
+        begin_attempt(attempt, epoch, INT32_MAX)
+    return attempt
+
+
+cdef void verified(Engine* e, Attempt* attempt, uint32_t principal, uint64_t permit_version) noexcept nogil:
+    attempt.verified = True
+    attempt.principal = principal
+    attempt.permit_version = permit_version
+    attempt.seen_ms = e.now_ms
+
+
 cdef void verify(Engine* e, Command* command) noexcept nogil:
     """token = principal, a = producer id, b = its epoch: the coordinator has this partition in the transaction."""
-    cdef Partition* p = command.partition
-    cdef Attempt* attempt = find_attempt(p, command.a)
-    if attempt == NULL:
-        attempt = new_attempt(p, command.a)
-    if attempt == NULL or command.b < attempt.epoch:
-        return                  # its batch is refused, and comes again
-    if command.b > attempt.epoch:
-        begin_attempt(attempt, <int16_t>command.b, INT32_MAX)
-    attempt.verified = True
-    attempt.principal = <unsigned int>command.token
-    attempt.permit_version = e.permit_version
-    attempt.seen_ms = e.now_ms
+    cdef Attempt* attempt = attempt_of(command.partition, command.a, <int16_t>command.b)
+    if attempt != NULL:
+        verified(e, attempt, <uint32_t>command.token, e.permit_version)
+
+
+cdef void promise_give(Engine* e, Promise* promise) noexcept nogil:
+    cdef Attempt* attempt = attempt_of(promise.partition, promise.producer_id, promise.epoch)
+    promise.permit_version = e.permit_version
+    if attempt != NULL:
+        attempt.promised = True
+        attempt.seen_ms = e.now_ms
+
+
+cdef void promise_keep(Engine* e, const Promise* promise) noexcept nogil:
+    cdef Attempt* attempt = find_attempt(promise.partition, promise.producer_id)
+    if attempt != NULL and attempt.promised and attempt.epoch == promise.epoch:
+        attempt.promised = False
+        verified(e, attempt, promise.principal, promise.permit_version)
 
 
 # --- markers ---
@@ -196,66 +222,71 @@ cdef void end_attempt(Partition* p, const ProducerMarker* marker) noexcept nogil
     if attempt == NULL:
         return
     if attempt.second and attempt.epoch == marker.producer_epoch:
-        attempt.verified = False
+        attempt.promised = attempt.verified = False
     else:
         drop_attempt(p, attempt)
 
 
-cdef int write_marker(Engine* e, Command* command) noexcept nogil:
-    """a = producer id, b = timestamp, data: producer epoch, coordinator epoch, commit. Ends the producer's transaction."""
-    cdef Partition* p = command.partition
-    cdef ProducerMarker marker
+cdef int append_marker(
+    Engine* e, Partition* p, ProducerMarker* marker, uint8_t* room, uint32_t who, int64_t answer
+) noexcept nogil:
     cdef BatchRef ref
     cdef AbortedTxn* bigger
-    cdef uint8_t* data
     cdef int rc
     if not p.leading:
         return E_NOT_LEADER_OR_FOLLOWER
     if e.failed or p.failed:
         return E_KAFKA_STORAGE_ERROR
-    marker.producer_id = command.a
-    marker.producer_epoch = load16(command.data)
-    marker.coordinator_epoch = load32(command.data + 2)
-    marker.commit = command.data[6] != 0
-    marker.timestamp = command.b
     marker.offset = p.next_offset
-    rc = producers_check_marker(p.producers, &marker)
+    rc = producers_check_marker(p.producers, marker)
     if rc != 0:
         return rc
     bigger = <AbortedTxn*>grown(p.aborts, p.n_aborts + 1, &p.aborts_capacity, sizeof(AbortedTxn))
     if bigger == NULL:
         return E_KAFKA_STORAGE_ERROR
     p.aborts = bigger
-    data = <uint8_t*>realloc(command.data, MARKER_SIZE)
-    if data == NULL:
-        return E_KAFKA_STORAGE_ERROR
-    command.data = data
-    command.size = MARKER_SIZE
-    batch_put_marker(data, marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit, marker.timestamp)
+    batch_put_marker(room, marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit, marker.timestamp)
     if p.settings.append_time:
-        marker.timestamp = take_append_time(e, data)
-    batch_assign(data, p.next_offset, p.leader_epoch)
-    ref.data = data
+        marker.timestamp = take_append_time(e, room)
+    batch_assign(room, p.next_offset, p.leader_epoch)
+    ref.data = room
     ref.size = MARKER_SIZE
     ref.base_offset = p.next_offset
     ref.last_offset = p.next_offset
     ref.max_timestamp = marker.timestamp
     ref.max_timestamp_offset = p.next_offset
-    if partition_answer(e, p, NOBODY, 0, ref.base_offset, <int64_t>command.cookie, ref.last_offset + 1) < 0:
+    if partition_answer(e, p, who, 0, ref.base_offset, answer, ref.last_offset + 1) < 0:
         return E_KAFKA_STORAGE_ERROR
     if partition_enqueue(e, p, &ref) < 0:
         p.n_answers -= 1
         return E_KAFKA_STORAGE_ERROR
-    rc = producers_end(p.producers, &marker, e.now_ms, &p.aborts[p.n_aborts])
+    rc = producers_end(p.producers, marker, e.now_ms, &p.aborts[p.n_aborts])
     if rc < 0:
         engine_fail(e, p, ENOMEM)   # the log would say more than the producer table knows
     elif rc > 0:
         p.n_aborts += 1
-    end_attempt(p, &marker)
+    end_attempt(p, marker)
     p.bytes_in += MARKER_SIZE
     p.records_in += 1
     p.batches_in += 1
     return 0
+
+
+cdef int write_marker(Engine* e, Command* command) noexcept nogil:
+    """a = producer id, b = timestamp, data: producer epoch, coordinator epoch, commit. Ends the producer's transaction."""
+    cdef ProducerMarker marker
+    cdef uint8_t* data
+    marker.producer_id = command.a
+    marker.producer_epoch = load16(command.data)
+    marker.coordinator_epoch = load32(command.data + 2)
+    marker.commit = command.data[6] != 0
+    marker.timestamp = command.b
+    data = <uint8_t*>realloc(command.data, MARKER_SIZE)
+    if data == NULL:
+        return E_KAFKA_STORAGE_ERROR
+    command.data = data
+    command.size = MARKER_SIZE
+    return append_marker(e, command.partition, &marker, data, NOBODY, <int64_t>command.cookie)
 
 
 cdef int64_t list_aborted(Engine* e, Command* command) noexcept nogil:

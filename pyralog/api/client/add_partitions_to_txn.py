@@ -14,10 +14,11 @@ Contract
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyralog.api.authorizer import Operation
-from pyralog.api.context import Context
+from pyralog._speedups.txnlane import TxnLane
+from pyralog.api.authorizer import Operation, ResourceType
+from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api
 from pyralog.api.topics import is_internal
 from pyralog.api.transactions import may_write, older_code
@@ -36,6 +37,16 @@ from pyralog.wire.messages import (
     AddPartitionsToTxnTransaction,
 )
 
+if TYPE_CHECKING:
+    from pyralog._speedups.desk import Desk
+    from pyralog._speedups.journal import Entry as JournalEntry
+    from pyralog._speedups.txnrequests import TxnRequest
+    from pyralog.coordinator.active import ActiveShard
+    from pyralog.coordinator.transaction.state import Entry
+
+KEY = 24
+# An enum's member is looked up slowly.
+WRITE, TRANSACTIONAL_ID, TOPIC = Operation.WRITE, ResourceType.TRANSACTIONAL_ID, ResourceType.TOPIC
 BATCHED_FROM = 4  # KIP-890
 FENCED_FROM = 2  # KIP-588
 
@@ -166,6 +177,38 @@ def _topics(
     ]
 
 
+def lane(services: Services, desk: Desk) -> TxnLane:
+    """The way of producers' requests in which nothing is refused."""
+    plane, transactions, allows = services.plane, services.transactions, services.authorizer.allows
+
+    def decide(request: TxnRequest, connection: int) -> tuple[ActiveShard, Entry] | None:
+        asker = plane.connection(connection)
+        if asker is None or not allows(asker.principal, WRITE, TRANSACTIONAL_ID, request.transactional_id):
+            return None
+        topics, partitions = services.quorum.image.topics, []
+        for name, indices in request.topics:
+            topic = topics.get(name)
+            if topic is None or is_internal(name) or not allows(asker.principal, WRITE, TOPIC, name):
+                return None
+            if not 0 <= min(indices) <= max(indices) < len(topic.partitions):
+                return None
+            partitions += [TopicPartition(name, index) for index in indices]
+        identity = ProducerIdentity(request.producer_id, request.epoch)
+        return transactions.decide(AddPartitions(request.transactional_id, identity, frozenset(partitions), 0))
+
+    def keep(request: TxnRequest, connection: int, shard: ActiveShard, entry: JournalEntry, after: Entry) -> None:
+        transactions.keep(shard, request.transactional_id, entry, after)
+        asker = plane.connection(connection)
+        if asker is None:
+            return
+        principal, guard = plane.principal_id(asker.principal), plane.verification()
+        for name, indices in request.topics:
+            for index in indices:
+                entry.promise(TopicPartition(name, index), request.producer_id, request.epoch, principal, guard)
+
+    return TxnLane(KEY, decide, keep, transactions.runtime.clock, desk)
+
+
 def fail(request: AddPartitionsToTxnRequest, code: ErrorCode, why: str | None) -> AddPartitionsToTxnResponse:
     """The error as a whole (v4+), and on every partition for versions without that field."""
     topics = request.v3_and_below_topics
@@ -173,4 +216,4 @@ def fail(request: AddPartitionsToTxnRequest, code: ErrorCode, why: str | None) -
     return AddPartitionsToTxnResponse(error_code=code, results_by_topic_v3_and_below=_topics(topics, codes))
 
 
-API = Api(24, "AddPartitionsToTxn", 0, 5, handle, fail)
+API = Api(KEY, "AddPartitionsToTxn", 0, 5, handle, fail, lane=lane)

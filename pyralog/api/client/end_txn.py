@@ -15,8 +15,11 @@ Contract
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
-from pyralog.api.context import Context
+from pyralog._speedups.txnlane import TxnLane
+from pyralog.api.authorizer import Operation, ResourceType
+from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api
 from pyralog.api.transactions import demand_transactional_id, fenced_as
 from pyralog.coordinator.transaction.requests import EndTransaction
@@ -24,6 +27,16 @@ from pyralog.coordinator.transaction.state import NO_EPOCH, NO_PRODUCER_ID, TV2,
 from pyralog.errors import ErrorCode
 from pyralog.wire.messages import EndTxnRequest, EndTxnResponse
 
+if TYPE_CHECKING:
+    from pyralog._speedups.desk import Desk
+    from pyralog._speedups.journal import Entry as JournalEntry
+    from pyralog._speedups.txnrequests import TxnRequest
+    from pyralog.coordinator.active import ActiveShard
+    from pyralog.coordinator.transaction.state import Entry
+
+KEY = 26
+# An enum's member is looked up slowly.
+WRITE, TRANSACTIONAL_ID = Operation.WRITE, ResourceType.TRANSACTIONAL_ID
 FENCED_FROM = 2  # KIP-588
 TV2_FROM = 5  # KIP-890
 
@@ -43,9 +56,28 @@ def _response(identity: ProducerIdentity) -> EndTxnResponse:
     return EndTxnResponse(producer_id=identity.producer_id, producer_epoch=identity.epoch)
 
 
+def lane(services: Services, desk: Desk) -> TxnLane:
+    """The way of requests in which nothing is refused."""
+    plane, transactions, allows = services.plane, services.transactions, services.authorizer.allows
+
+    def decide(request: TxnRequest, connection: int) -> tuple[ActiveShard, Entry] | None:
+        name = request.transactional_id
+        asker = plane.connection(connection)
+        if asker is None or not allows(asker.principal, WRITE, TRANSACTIONAL_ID, name):
+            return None
+        identity = ProducerIdentity(request.producer_id, request.epoch)
+        version = TV2 if request.version >= TV2_FROM else 0
+        return transactions.decide(EndTransaction(name, identity, request.commit, version))
+
+    def keep(request: TxnRequest, connection: int, shard: ActiveShard, entry: JournalEntry, after: Entry) -> None:
+        transactions.keep(shard, request.transactional_id, entry, after)
+
+    return TxnLane(KEY, decide, keep, transactions.runtime.clock, desk)
+
+
 def fail(request: EndTxnRequest, code: ErrorCode, why: str | None) -> EndTxnResponse:
     """The error."""
     return EndTxnResponse(error_code=code, producer_id=NO_PRODUCER_ID, producer_epoch=NO_EPOCH)
 
 
-API = Api(26, "EndTxn", 0, 5, handle, fail)
+API = Api(KEY, "EndTxn", 0, 5, handle, fail, lane=lane)

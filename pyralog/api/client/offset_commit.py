@@ -35,7 +35,7 @@ from pyralog.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from pyralog._speedups.journal import Desk
+    from pyralog._speedups.desk import Desk
 
 # An enum's member is looked up slowly.
 READ, GROUP, TOPIC = Operation.READ, ResourceType.GROUP, ResourceType.TOPIC

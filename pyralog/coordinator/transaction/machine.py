@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyralog._speedups.codec import Message
 from pyralog.coordinator.outcome import NOTHING, Outcome, Reply, Timer, Transaction
-from pyralog.coordinator.transaction import ending, initialising
+from pyralog.coordinator.transaction import adding, ending, initialising
 from pyralog.coordinator.transaction.requests import (
     AddPartitions,
     DescribeTransaction,
@@ -26,6 +26,7 @@ from pyralog.coordinator.transaction.state import (
     NO_PRODUCER_ID,
     PREPARED,
     TRANSITIONS,
+    TV1,
     Entry,
     ProducerIdentity,
     State,
@@ -128,7 +129,7 @@ class TransactionMachine:
 
     def move(self, transactional_id: str, before: Entry | None, after: Entry, reply: Reply | None) -> Outcome:
         """The outcome that makes `after` of `before`."""
-        assert before is None or after.state in TRANSITIONS[before.state], (before, after)
+        _assert_move(before, after)
         self._last_epochs[transactional_id] = after.last_epoch
         if after.state in PREPARED:
             self._ended(self.partition, transactional_id)
@@ -136,9 +137,46 @@ class TransactionMachine:
             records=(record(transactional_id, after, self.level),), replies=() if reply is None else (reply,)
         )
 
+    def timers(self, transactional_id: str, before: Entry, after: Entry) -> tuple[Timer, ...]:
+        """A transaction that begins will time out. One timer per transactional id, never taken back: when it is due it
+        looks at the transaction there is then."""
+        if after.state is not State.ONGOING or before.state is State.ONGOING:
+            return ()
+        return (self._timeout(transactional_id, after),)
+
+    # --- the quick way: a record is written without a message for it, and its effect comes without a replay ---
+
+    def decide(self, request: AddPartitions | EndTransaction, now_ms: int) -> Entry | None:
+        """What becomes of the transactional id, by the rules of `handle`. Nothing changes before `keep`. None where
+        nothing would, and where the records have no place for all of it. KafkaError as in `handle`."""
+        if self.level < TV1:
+            return None
+        entry = self.find(request.transactional_id)
+        decide = adding.added if type(request) is AddPartitions else ending.ended
+        return decide(entry, request, now_ms)  # type: ignore[arg-type]
+
+    def completed(self, transactional_id: str, identity: ProducerIdentity, now_ms: int) -> Entry | None:
+        """The same for a transaction whose markers are written."""
+        entry = self.entries.get(transactional_id)
+        if entry is None or entry.state not in PREPARED or entry.identity != identity:
+            return None
+        return ending.completed(entry, now_ms)
+
+    def keep(self, transactional_id: str, after: Entry) -> tuple[Timer, ...]:
+        """Do what the replay of its record would do; the timers that follow. Whoever ends a transaction this way sees
+        to its markers."""
+        before = self.entries[transactional_id]
+        _assert_move(before, after)
+        self.entries[transactional_id] = after
+        return self.timers(transactional_id, before, after)
+
     @staticmethod
     def _timeout(transactional_id: str, entry: Entry) -> Timer:
         return Timer((TIMED_OUT, transactional_id), entry.start_ms + entry.timeout_ms, TimedOut(transactional_id))
+
+
+def _assert_move(before: Entry | None, after: Entry) -> None:
+    assert before is None or after.state in TRANSITIONS[before.state], (before, after)
 
 
 def _init(machine: TransactionMachine, request: InitProducerId, ticket: int, now_ms: int) -> Outcome:
@@ -156,42 +194,20 @@ def _init(machine: TransactionMachine, request: InitProducerId, ticket: int, now
 
 def _add(machine: TransactionMachine, request: AddPartitions, ticket: int, now_ms: int) -> Outcome:
     entry = machine.find(request.transactional_id)
-    _check(entry, request.identity)
-    if entry.state is State.ONGOING and request.partitions <= entry.partitions:
+    after = adding.added(entry, request, now_ms)
+    if after is None:
         return Outcome(replies=(Reply(ticket, None),))
-    ongoing = entry.state is State.ONGOING
-    after = entry._replace(
-        state=State.ONGOING,
-        partitions=entry.partitions | request.partitions,
-        start_ms=entry.start_ms if ongoing else now_ms,
-        updated_ms=now_ms,
-        previous_producer_id=entry.producer_id,
-        version=request.version,
-    )
     outcome = machine.move(request.transactional_id, entry, after, Reply(ticket, None))
-    if ongoing:
-        return outcome
-    # One timer per transactional id, never taken back: when it is due it looks at the transaction there is then.
-    return outcome._replace(timers=(machine._timeout(request.transactional_id, after),))
+    return outcome._replace(timers=machine.timers(request.transactional_id, entry, after))
 
 
 def _verify(machine: TransactionMachine, request: VerifyPartitions, ticket: int, now_ms: int) -> Outcome:
     entry = machine.find(request.transactional_id)
-    _check(entry, request.identity)
+    adding.check(entry, request.identity)
     result = {
         tp: ErrorCode.NONE if tp in entry.partitions else ErrorCode.TRANSACTION_ABORTABLE for tp in request.partitions
     }
     return Outcome(replies=(Reply(ticket, result),))
-
-
-def _check(entry: Entry, identity: ProducerIdentity) -> None:
-    """The producer may act in a transaction now."""
-    if entry.producer_id != identity.producer_id:
-        raise KafkaError(ErrorCode.INVALID_PRODUCER_ID_MAPPING)
-    if entry.epoch != identity.epoch:
-        raise KafkaError(ErrorCode.PRODUCER_FENCED)
-    if entry.state in PREPARED:
-        raise KafkaError(ErrorCode.CONCURRENT_TRANSACTIONS, "the last transaction is still ending")
 
 
 def _end(machine: TransactionMachine, request: EndTransaction, ticket: int, now_ms: int) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -108,6 +108,11 @@ class Markers:
 
         future.add_done_callback(written)
         return result
+
+    def direct(self, partitions: Collection[TopicPartition]) -> bool:
+        """Whether there are markers, and all are the plane's to write: not those of groups, which go through shards."""
+        hosted = self._plane.partitions()
+        return bool(partitions) and all(tp.topic != CONSUMER_OFFSETS and tp in hosted for tp in partitions)
 
     def close(self) -> None:
         """Write no more; what is left is written after the next start."""

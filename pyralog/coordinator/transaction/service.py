@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pyralog._speedups.txnlane import write_whenever
+from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
 from pyralog.coordinator.transaction.asked import AskedMarkers
 from pyralog.coordinator.transaction.markers import MarkerGroups, Markers
@@ -21,17 +23,19 @@ from pyralog.coordinator.transaction.requests import (
     MarkersWritten,
     ProducerIdNeeded,
 )
+from pyralog.coordinator.transaction.state import PREPARED, Entry, ProducerIdentity
+from pyralog.coordinator.transaction.state import State as TransactionState
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.runtime import Pending
 from pyralog.wire.coordinator_records import TRANSACTION_RECORDS
 
 if TYPE_CHECKING:
+    from pyralog._speedups.journal import Entry as JournalEntry
     from pyralog.cluster.image import ClusterImage, ImageDelta
     from pyralog.coordinator.active import ActiveShard
     from pyralog.coordinator.internal_topics import InternalTopic
     from pyralog.coordinator.transaction.machine import TransactionMachine
     from pyralog.coordinator.transaction.settings import TransactionSettings
-    from pyralog.coordinator.transaction.state import Entry, ProducerIdentity
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +147,72 @@ class TransactionCoordinator:
         else:
             self.submit(request.transactional_id, request).then(answered)
         return result
+
+    # --- the quick way (_speedups.txnlane) ---
+
+    def decide(self, request: AddPartitions | EndTransaction) -> tuple[ActiveShard, Entry] | None:
+        """Where a request belongs and what becomes of its transactional id; None where it is refused or has to wait."""
+        partitions = self.topic.partitions
+        if not partitions:
+            return None
+        shard = self.runtime.active.get(partition_for(request.transactional_id, partitions))
+        if shard is None:
+            return None
+        machine: TransactionMachine = shard.machine  # type: ignore[assignment]
+        try:
+            after = machine.decide(request, self.runtime.clock())
+        except KafkaError:
+            return None
+        return None if after is None else (shard, after)
+
+    def keep(self, shard: ActiveShard, transactional_id: str, entry: JournalEntry, after: Entry) -> None:
+        """Apply what was decided, whose record is in this entry of the shard's journal."""
+        machine: TransactionMachine = shard.machine  # type: ignore[assignment]
+        timers = machine.keep(transactional_id, after)
+        if timers:
+            shard.set_timers(timers, self.runtime.clock())
+        if after.state in PREPARED:
+            self._end_with(shard, transactional_id, entry, after)
+
+    def _end_with(self, shard: ActiveShard, transactional_id: str, entry: JournalEntry, after: Entry) -> None:
+        """Have the plane write the markers right behind the record, where all of them are the plane's to write."""
+        partition = shard.tp.partition
+        if not self.markers.direct(after.partitions):
+            self._note_ended(partition, transactional_id)
+            return
+        self._ending.add(transactional_id)
+
+        def told(written: bool) -> None:
+            if shard.closed:
+                return
+            if written:
+                self.markers.written += len(after.partitions)
+                self._complete(shard, transactional_id, after.identity)
+            else:
+                self._note_ended(partition, transactional_id)
+
+        entry.ending(
+            sorted(after.partitions),
+            *after.identity,
+            self._coordinator_epoch(partition),
+            after.state is TransactionState.PREPARE_COMMIT,
+            self.runtime.clock(),
+            told,
+        )
+
+    def _complete(self, shard: ActiveShard, transactional_id: str, identity: ProducerIdentity) -> None:
+        """All markers are written. Nobody waits for the record of it: the next one of the shard takes it along."""
+        machine: TransactionMachine = shard.machine  # type: ignore[assignment]
+        now_ms = self.runtime.clock()
+        after = machine.completed(transactional_id, identity, now_ms)
+        if after is not None:
+            try:
+                write_whenever(shard, transactional_id, after, now_ms)
+                machine.keep(transactional_id, after)
+            except Exception as error:
+                log.exception("%s-%d: the end of a transaction could not be applied", *shard.tp)
+                shard.fail(error)
+        self._wake(transactional_id)
 
     def _submit_to(self, request: Any, result: Pending[Any]) -> None:
         self.submit(request.transactional_id, request).then(result.resolve)

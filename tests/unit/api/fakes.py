@@ -7,8 +7,9 @@ import itertools
 import os
 import struct
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pyralog._speedups.journal import Entry, Outbox
@@ -112,7 +113,7 @@ class FakePlane:
         self.failed_markers: dict[TopicPartition, ErrorCode] = {}
         self.verified: list[tuple[TopicPartition, int, int]] = []
         self.connections: dict[int, ConnectionInfo] = {}
-        self.lane: Any = None
+        self.lanes: list[Any] = []
         self.outbox = Outbox(self)
 
     def follow(self, image: ClusterImage) -> None:
@@ -180,18 +181,40 @@ class FakePlane:
 
     def _appended(self, entries: list[Entry], results: array[int]) -> None:
         for entry, result in zip(entries, results, strict=True):
-            for token, frame in entry.told() if result >= 0 else ():
-                self.reply(token, frame)
+            if result >= 0:
+                self._follow(entry)
         self.outbox.appended(entries, results)
+
+    def _follow(self, entry: Entry) -> None:
+        """What the plane does when a batch is in the log."""
+        for tp, producer_id, epoch, _, guard in entry.promises or ():
+            self.verify_transaction(tp, producer_id, epoch, guard, principal="")
+        for token, frame in entry.told():
+            self.reply(token, frame)
+        for partitions, producer_id, epoch, coordinator_epoch, commit, at, told in entry.endings or ():
+            markers = [
+                self.start_marker(tp, producer_id, epoch, coordinator_epoch, commit=commit, timestamp_ms=at)
+                for tp in partitions
+            ]
+            self.soon(partial(told, all(marker.exception() is None for marker in markers)))
 
     def connection(self, connection: int) -> ConnectionInfo | None:
         return self.connections.get(connection)
 
     def take_with(self, lane: Any) -> None:
-        self.lane = lane
+        self.lanes.append(lane)
 
     def soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)
+
+    def later(self, ms: int, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(ms / 1000, callback)
+
+    def partitions(self) -> Collection[TopicPartition]:
+        return self.logs.keys()
+
+    def principal_id(self, principal: str) -> int:
+        return 0
 
     def start_marker(
         self, tp: TopicPartition, *marker: int, commit: bool, timestamp_ms: int
@@ -292,7 +315,7 @@ class Node:
         """Dispatch raw bytes; the token under which the plane hears of the outcome."""
         self._tokens += 1
         self.plane.connections[connection.id] = connection
-        if self.plane.lane is not None and self.plane.lane.offer(self._tokens, frame, connection.id):
+        if any(lane.offer(self._tokens, frame, connection.id) for lane in self.plane.lanes):
             return self._tokens
         self.dispatcher.dispatch(Forwarded(self._tokens, frame, connection, reason))
         return self._tokens

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pyralog._speedups.journal import Desk
+from pyralog._speedups.desk import Desk
+from pyralog._speedups.plane.delivery import Lane
 from pyralog.api.dispatch import AnswerCache, Dispatcher
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
@@ -68,6 +69,7 @@ async def test_a_lane_is_opened_at_the_first_request_and_may_fail_those_it_took(
     def open_lane(services: Any, desk: Desk) -> Any:
         assert services is node.services
         desks.append(desk)
+        return Lane()
 
     dispatcher = serve(node, lambda request, context: m.MetadataResponse(cluster_id="handled"), lane=open_lane)
     assert not desks
@@ -89,7 +91,7 @@ async def test_what_a_lane_took_and_cannot_be_answered_ends_the_connection(
     def fail(request: Any, code: ErrorCode, why: str | None) -> Any:
         raise RuntimeError("no words for it")
 
-    serve(node, lambda *_: m.MetadataResponse(), fail=fail, lane=lambda _, desk: desks.append(desk))
+    serve(node, lambda *_: m.MetadataResponse(), fail=fail, lane=lambda _, desk: desks.append(desk) or Lane())
     node.post(3, 12, METADATA)
     desks[0].failed(77, request_frame(3, 12, encode_request(3, 12, METADATA)), CONNECTION.id, 0, NOT_COORDINATOR)
     assert node.plane.closed == [77]

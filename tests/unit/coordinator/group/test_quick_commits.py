@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyralog._speedups.journal import Desk
+from pyralog._speedups.desk import Desk
 from pyralog._speedups.lane import CommitLane
 from pyralog.cluster.image import ClusterImage, TopicImage
 from pyralog.coordinator.active import ActiveShard
