@@ -72,6 +72,7 @@ def test_topics_from_creation_to_deletion(node: Broker, ask: Admin) -> None:
     listed = admin("topic", "list", "--format", "json", "--cluster", node.address)
     (row,) = [row for row in json.loads(listed.stdout) if row["topic"] in ("orders", "dry")]
     assert (row["partitions"], row["replicas"], row["not_ok"]) == (3, 1, 0)
+    assert re.fullmatch(r"[\w-]{22}", row["id"])  # as Kafka's tools and the console have it
     described = ask.rows("topic", "describe", "orders")
     assert [(r["partition"], r["leader"], r["state"], r["end"]) for r in described] == [
         (n, 1, "ok", 0) for n in range(3)

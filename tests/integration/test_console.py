@@ -226,6 +226,10 @@ async def test_narrow_screens(browser: Browser) -> None:
         assert await browser.eval("document.documentElement.scrollWidth <= innerWidth")
         assert await browser.until("document.activeElement.id === 'main'")
         assert await browser.eval("document.documentElement.scrollTop") == 0
+        # Tables are moved, not squeezed until each letter has a line.
+        assert await browser.eval(
+            "Math.max(...[...document.querySelectorAll('tr')].map((one) => one.offsetHeight)) < 200"
+        )
         # The name and the buttons, and below them the pages: one line each.
         lines = (
             "new Set([...document.querySelectorAll('{}')].map((one) => Math.round(one.getBoundingClientRect().top)))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -13,9 +13,7 @@ from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
 from pyralog.cli.admin.records import consume, produce, tail
 from pyralog.cli.admin.telling import count, error_of
 from pyralog.cli.admin.tree import command, group, internal_option
-
-if TYPE_CHECKING:
-    pass
+from pyralog.model import uuid_text
 
 
 @group("topic")
@@ -38,7 +36,7 @@ def topic_list(ask: Ask, internal: bool) -> None:
                 "replicas": max((len(p["replica_nodes"]) for p in each["partitions"]), default=0),
                 "not_ok": sum(partition_state(p) != "ok" for p in each["partitions"]),
                 "internal": bool(each["is_internal"]),
-                "id": each.get("topic_id"),
+                "id": uuid_text(UUID(each["topic_id"]).bytes) if each.get("topic_id") else None,
             }
             for each in found
         ],
