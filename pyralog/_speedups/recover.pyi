@@ -1,4 +1,4 @@
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 
 def attach(
     log: PartitionLog, base_offset: int, next_offset: int, size: int, offset_entries: int, time_entries: int

@@ -12,7 +12,7 @@ from pyralog._speedups.producers cimport producers_clear
 from pyralog._speedups.segfile cimport (
     finish_times, forget, log_attach, segment_free, segment_new, segment_open, segment_path,
 )
-from pyralog._speedups.segment cimport PartitionLog, check
+from pyralog._speedups.partition_log cimport PartitionLog, check
 from pyralog._speedups.txnindex cimport txn_index_cut, txn_index_load
 
 cdef extern from * nogil:

@@ -1,4 +1,4 @@
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 
 def replay_producers(
     log: PartitionLog, from_offset: int, end_offset: int, now_ms: int, *, aborted_of: int = -1

@@ -1,15 +1,13 @@
 # The log of one partition: segment files with sparse offset and time indexes. Written by its plane only.
 #
 # What a plane needs is all to be had from here; the parts live in logstate, segfile, locate and truncate.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t
 
-from pyralog._speedups.fileops cimport FileOps, Files
 from pyralog._speedups.locate cimport log_locate, log_locate_time
 from pyralog._speedups.logstate cimport (
     LOG_COLD, LOG_FILE_MODE, LOG_MARKS, LOG_OK, LOG_OUT_OF_RANGE, LOG_PATH_SIZE,
     BadRange, BatchRef, IndexDelta, Log, LogConfig, LogMark, LogSlice, Segment,
 )
-from pyralog._speedups.producers cimport ProducerTable
 from pyralog._speedups.segfile cimport (
     log_close_idle, log_index_delta, log_index_pending, log_index_written, log_trim,
     segment_acquire, segment_path, segment_release,
@@ -28,14 +26,3 @@ cdef int64_t log_wants_prealloc(const Log* log) noexcept nogil
 # For recovery alone.
 cdef int segment_index(Log* log, Segment* segment, int64_t base_offset, int64_t position, int64_t size, int64_t max_timestamp,
                        int64_t max_timestamp_offset) noexcept nogil # accounts for one batch of it; 0 or -ENOMEM
-cdef int check(int64_t result, bytes path) except -1                # raises for -errno
-
-
-cdef class PartitionLog:
-    """An opened (recovered) log with its producer table. While an engine holds it (`owned`), only the plane touches it."""
-    cdef Log log
-    cdef ProducerTable* producers
-    cdef Files files
-    cdef bint owned
-    cdef readonly bytes directory
-    cdef Log* mine(self) except NULL    # RuntimeError while a plane owns it

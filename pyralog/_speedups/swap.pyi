@@ -1,3 +1,3 @@
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 
 def swap(log: PartitionLog, data: bytes) -> bool: ...

@@ -22,7 +22,7 @@ from pyralog.config.schema import Config
 from pyralog.errors import ErrorCode
 from pyralog.metrics import Latency
 from pyralog.model import PartitionRegistration, TopicPartition
-from pyralog.net.plane import PartitionSnapshot
+from pyralog.net.plane_types import PartitionSnapshot
 
 # What is done between two turns of the event loop: some 200 us.
 PER_TURN = 100

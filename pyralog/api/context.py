@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pyralog.coordinator.group.service import GroupCoordinator
     from pyralog.coordinator.transaction.service import TransactionCoordinator
     from pyralog.model import TopicPartition
-    from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, Plane
+    from pyralog.net.plane import Plane
+    from pyralog.net.plane_types import ConnectionInfo, Forwarded, PartitionSnapshot
     from pyralog.runtime import TaskScope, WorkPool
     from pyralog.wire.headers import RequestHeader
 

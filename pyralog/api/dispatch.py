@@ -18,7 +18,7 @@ from pyralog.api.context import Context, Services
 from pyralog.api.handler import Api, Done
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.metrics import Latency
-from pyralog.net.plane import FORWARD_API, Forwarded
+from pyralog.net.plane_types import FORWARD_API, Forwarded
 from pyralog.runtime import Pending
 from pyralog.wire.headers import RequestHeader, frame_response, parse_request_header
 from pyralog.wire.protocol import API, EncodeError, ProtocolError, decode_request, encode_response

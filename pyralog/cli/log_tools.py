@@ -166,7 +166,8 @@ def repair(folder: Path, yes: bool) -> None:
     from pyralog.errors import StorageError
     from pyralog.storage.log_config import LogConfig
     from pyralog.storage.log_dir import LogDir, LogDirInUseError
-    from pyralog.storage.recovery import RecoveryReport, close_partition, open_partition
+    from pyralog.storage.recovery import close_partition, open_partition
+    from pyralog.storage.recovery_report import RecoveryReport
 
     found = partitions(folder)
     root = folder.parent if found == [folder] else folder

@@ -13,7 +13,8 @@ from pyralog.cluster.image import EMPTY, ClusterImage, ImageDelta, ResourceType,
 from pyralog.config.topics import TopicSettings
 from pyralog.errors import KafkaError
 from pyralog.model import TopicPartition
-from pyralog.net.plane import PartitionSettings, Plane
+from pyralog.net.plane import Plane
+from pyralog.net.plane_types import PartitionSettings
 from pyralog.replication.opening import Failure, PartitionStore, Replica, Wanted
 from pyralog.runtime import WorkPool
 from pyralog.storage.log_dir import PartitionFolder

@@ -15,7 +15,8 @@ from pyralog.cluster.image import ClusterImage
 from pyralog.config.schema import StorageSection
 from pyralog.errors import ErrorCode, KafkaError, StorageError
 from pyralog.model import TopicPartition
-from pyralog.net.plane import PartitionSnapshot, Plane
+from pyralog.net.plane import Plane
+from pyralog.net.plane_types import PartitionSnapshot
 from pyralog.replication.cleaner import CLEANER_DEFAULTS, CleanerSettings, LogCleaner
 from pyralog.replication.lifecycle import Lifecycle
 from pyralog.replication.opening import PartitionStore, Replica

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog.cluster.controller_topics import METADATA_TOPIC
 from pyralog.config.topics import TopicSettings
 from pyralog.errors import CorruptRecordError, StorageError

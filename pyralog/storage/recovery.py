@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyralog._speedups import recover, scan
 from pyralog._speedups.fileops import Files
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog.errors import StorageError
 from pyralog.storage import quarantine
 from pyralog.storage.checkpoints import write_atomically
@@ -31,6 +30,7 @@ from pyralog.storage.names import (
     parse_segment,
     segment_name,
 )
+from pyralog.storage.recovery_report import RecoveryReport
 from pyralog.storage.snapshots import Snapshots
 from pyralog.storage.swapping import compacted_to, recover_swaps
 
@@ -43,22 +43,6 @@ _BATCH_OVERHEAD = 12  # offset and length, which the length does not count
 _BATCH_HEADER = 61
 _AT_MAGIC = 16
 _BATCHES_WITHOUT_ENTRY = 1000
-
-
-@dataclass(slots=True)
-class RecoveryReport:
-    """What opening a log found and did; sizes in bytes."""
-
-    scanned_bytes: int = 0
-    cut_bytes: int = 0
-    rebuilt: list[str] = field(default_factory=list)
-    quarantined: list[str] = field(default_factory=list)
-    unreadable: list[tuple[int, int]] = field(default_factory=list)  # offsets [first, next) of closed segments
-    mended_epochs: int = 0  # batches whose leader epoch was damaged: a replica must compare its log before it votes
-
-    @property
-    def quiet(self) -> bool:
-        return not (self.cut_bytes or self.rebuilt or self.quarantined or self.unreadable or self.mended_epochs)
 
 
 def open_partition(
@@ -87,18 +71,7 @@ def open_partition(
     except OSError as error:
         raise StorageError("recover", str(directory), error.errno or 0) from error
     if not report.quiet:
-        log.warning(
-            "Recovered %s up to offset %d: %d bytes scanned, %d cut; rebuilt %s; set aside %s; unreadable offsets %s; "
-            "%d damaged leader epochs mended",
-            directory,
-            opened.log_end,
-            report.scanned_bytes,
-            report.cut_bytes,
-            report.rebuilt or "nothing",
-            report.quarantined or "nothing",
-            report.unreadable or "none",
-            report.mended_epochs,
-        )
+        log.warning("Recovered %s up to offset %d: %s", directory, opened.log_end, report.described())
     return opened
 
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog.errors import StorageError
 from pyralog.records.batch import Record, build, crc_ok, iterate_batches
 from pyralog.storage.log_config import LogConfig

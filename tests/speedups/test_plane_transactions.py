@@ -13,7 +13,8 @@ from pyralog._speedups.faultfiles import FaultFiles
 from pyralog._speedups.producer_table import Producers
 from pyralog.records.batch import iterate_batches, iterate_records
 from pyralog.storage.log_config import LogConfig
-from pyralog.storage.recovery import RecoveryReport, close_partition, open_partition
+from pyralog.storage.recovery import close_partition, open_partition
+from pyralog.storage.recovery_report import RecoveryReport
 from tests.speedups.plane_kit import FETCH, PRODUCE, Rig, batch, fetch_request, patched, produce_request, records_of
 
 TRANSACTION = 3  # why it is forwarded

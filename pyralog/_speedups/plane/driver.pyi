@@ -5,9 +5,9 @@ from typing_extensions import Buffer
 
 from pyralog._speedups.fileops import Files
 from pyralog._speedups.journal import Entry
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog._speedups.plane.delivery import Lane
 from pyralog._speedups.plane.handle import PartitionHandle
-from pyralog._speedups.segment import PartitionLog
 
 class PlaneEngine:
     closed: bool

@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from pyralog._speedups.fileops cimport Files
+from pyralog._speedups.partition_log cimport PartitionLog
 from pyralog._speedups.plane.commands cimport apply_commands
 from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
 from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
@@ -27,7 +28,7 @@ from pyralog._speedups.plane.state cimport (
     Command, Connection, Engine, FileChunk, Histogram, Limits, Partition, Settings)
 from pyralog._speedups.plane.transactions cimport txn_open
 from pyralog._speedups.rounds cimport round_of
-from pyralog._speedups.segment cimport LogConfig, PartitionLog
+from pyralog._speedups.segment cimport LogConfig
 
 MARKER = struct.Struct(">hi?")
 

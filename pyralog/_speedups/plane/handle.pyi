@@ -1,6 +1,6 @@
 from typing import Any
 
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 
 class PartitionHandle:
     log: PartitionLog

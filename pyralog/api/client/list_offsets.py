@@ -36,7 +36,7 @@ from pyralog.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from pyralog.net.plane import PartitionSnapshot
+    from pyralog.net.plane_types import PartitionSnapshot
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
 SINCE = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}

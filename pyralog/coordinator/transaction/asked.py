@@ -17,7 +17,7 @@ from pyralog.runtime import Pending
 
 if TYPE_CHECKING:
     from pyralog.coordinator.transaction.markers import Markers
-    from pyralog.net.plane import ProducerInfo
+    from pyralog.net.plane_types import ProducerInfo
 
 
 class Producers(Protocol):

@@ -29,7 +29,7 @@ from pyralog.coordinator import wiring
 from pyralog.coordinator.runtime import Ports
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import OffsetAndEpoch, TopicPartition
-from pyralog.net.plane import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
+from pyralog.net.plane_types import ConnectionInfo, Forwarded, PartitionSnapshot, ProducerInfo, SegmentInfo
 from pyralog.runtime import TaskScope, WorkPool, now_ms
 from pyralog.storage.epochs import LeaderEpochs
 from pyralog.storage.reader import TimestampOffset

@@ -19,7 +19,7 @@ from pyralog.coordinator.outcome import ClientRequest
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import PartitionRegistration, TopicPartition
-from pyralog.net.plane import PartitionSnapshot, SegmentInfo
+from pyralog.net.plane_types import PartitionSnapshot, SegmentInfo
 from pyralog.runtime import TaskScope, WorkPool, now_ms
 from pyralog.wire import messages as m
 from pyralog.wire.coordinator_records import GROUP_RECORDS

@@ -14,7 +14,8 @@ from pyralog._speedups.fileops import Files
 from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
-from pyralog.net.plane import ANONYMOUS, ConnectionInfo, PartitionSettings, Plane
+from pyralog.net.plane import Plane
+from pyralog.net.plane_types import ANONYMOUS, ConnectionInfo, PartitionSettings
 from pyralog.net.sockaddr import parse_sockaddr
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.recovery import close_partition, open_partition

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog.config.schema import Config
 from pyralog.errors import KafkaError
 from pyralog.model import TopicPartition

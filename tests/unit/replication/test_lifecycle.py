@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog.cluster.image import ClusterImage
 from pyralog.cluster.records import ConfigRecord, LeadershipRecord
 from pyralog.errors import StorageError
 from pyralog.model import TopicPartition, uuid_text
-from pyralog.net.plane import PartitionSettings
+from pyralog.net.plane_types import PartitionSettings
 from pyralog.replication import opening
 from tests.unit.replication.served import NODE, config, more_partitions, remove, served, topic, uuid
 

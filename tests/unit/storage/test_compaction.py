@@ -17,7 +17,7 @@ from pyralog._speedups import swap
 from pyralog._speedups.faultfiles import FaultFiles
 from pyralog._speedups.fileops import Files
 from pyralog._speedups.keymap import KeyMap
-from pyralog._speedups.segment import PartitionLog
+from pyralog._speedups.partition_log import PartitionLog
 from pyralog.errors import CorruptRecordError
 from pyralog.records.batch import (
     CONTROL,
@@ -34,7 +34,8 @@ from pyralog.storage import swapping
 from pyralog.storage.compaction import Compaction, Rules, Written, cleanable, groups
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.names import CLEANED, COMPACTED_FILE, INDEX, LOG, SWAP, TIMEINDEX, segment_name
-from pyralog.storage.recovery import RecoveryReport, close_partition, open_partition
+from pyralog.storage.recovery import close_partition, open_partition
+from pyralog.storage.recovery_report import RecoveryReport
 
 CONFIG = LogConfig(segment_bytes=3000, index_interval_bytes=200)
 RULES = Rules(

@@ -20,7 +20,8 @@ from pyralog._speedups.faultfiles import FaultFiles
 from pyralog.errors import StorageError
 from pyralog.replication.opening import epochs_in_log
 from pyralog.storage.log_config import LogConfig
-from pyralog.storage.recovery import RecoveryReport, close_partition, open_partition
+from pyralog.storage.recovery import close_partition, open_partition
+from pyralog.storage.recovery_report import RecoveryReport
 from tests.log_batches import make_batch
 
 CONFIG = LogConfig(segment_bytes=4000, index_interval_bytes=300)

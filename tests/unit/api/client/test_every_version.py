@@ -14,7 +14,7 @@ from pyralog.api.registry import CLIENT_APIS
 from pyralog.cluster.requests import CreateTopics, NewTopic
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
-from pyralog.net.plane import ProducerInfo, SegmentInfo
+from pyralog.net.plane_types import ProducerInfo, SegmentInfo
 from pyralog.wire import messages as m
 from pyralog.wire.protocol import API, encode_request, encode_response
 from tests.unit.api.fakes import Node, request_frame

@@ -12,7 +12,7 @@ from pyralog.api.authorizer import Operation, ResourceType
 from pyralog.cluster.requests import CreateTopics, NewTopic
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
-from pyralog.net.plane import SegmentInfo
+from pyralog.net.plane_types import SegmentInfo
 from pyralog.wire import messages as m
 from tests.unit.api.fakes import Denying, FakeLog, Node
 

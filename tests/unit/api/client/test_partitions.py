@@ -11,7 +11,7 @@ from pyralog.api.authorizer import NOT_ASKED, Operation, ResourceType
 from pyralog.cluster.requests import CreateTopics, NewTopic
 from pyralog.errors import ErrorCode
 from pyralog.model import ZERO_UUID, TopicPartition
-from pyralog.net.plane import ProducerInfo
+from pyralog.net.plane_types import ProducerInfo
 from pyralog.wire import messages as m
 from tests.unit.api.fakes import CLUSTER_ID, Denying, FakeLog, Node
 

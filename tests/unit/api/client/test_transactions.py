@@ -13,7 +13,7 @@ from pyralog.api.client import produce as produce_api
 from pyralog.cluster.requests import CreateTopics, DeleteTopics, NewTopic, TopicRef
 from pyralog.errors import ErrorCode
 from pyralog.model import TopicPartition
-from pyralog.net.plane import ProducerInfo
+from pyralog.net.plane_types import ProducerInfo
 from pyralog.records.batch import TRANSACTIONAL, Record, build
 from pyralog.wire import messages as m
 from pyralog.wire.headers import parse_request_header
