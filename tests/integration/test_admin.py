@@ -339,6 +339,8 @@ def test_refusals_say_what_and_why(ask: Admin, topic: str) -> None:
     partly = ask("topic", "describe", "nowhere", topic, "never", "--format", "json", code=4)
     assert {r["topic"] for r in json.loads(partly.stdout)} == {topic}
     assert partly.stderr == "pyralog-admin: there is no topic nowhere, never\n"
+    gone = "pyralog-admin: UNKNOWN_TOPIC_OR_PARTITION: there is no topic nowhere\n"
+    assert ask("topic", "delete", "nowhere", "--yes", code=1).stderr == gone
     for words in (("produce", topic, "x"), ("consume", topic), ("trim", topic, "--before", "1")):
         assert ask("topic", *words, "-p", "9", code=1).stderr == f"pyralog-admin: {topic} has no partition 9\n"
     assert ask("topic", "describe", "a b", code=1).stderr == "pyralog-admin: no topic can be called 'a b'\n"

@@ -8,7 +8,14 @@ import click
 
 from pyralog.cli.admin.ask import Ask, Rows, asks, end_without, fail, note, pairs_of
 from pyralog.cli.admin.configs import change_configs, config_rows, describe
-from pyralog.cli.admin.metadata import partition_row, partition_state, places_among, topics_and_missing, topics_of
+from pyralog.cli.admin.metadata import (
+    UNKNOWN_TOPIC,
+    partition_row,
+    partition_state,
+    places_among,
+    topics_and_missing,
+    topics_of,
+)
 from pyralog.cli.admin.offsets import Spec, ends_of, resolve, spec_of
 from pyralog.cli.admin.records import consume, produce, tail
 from pyralog.cli.admin.telling import count, error_of
@@ -126,8 +133,10 @@ def topic_delete(ask: Ask, names: tuple[str, ...]) -> None:
         answer = client.delete_topics(list(names), raise_errors=False)
     rows: Rows = []
     for each in answer["topics"]:
-        error = error_of(each["error_code"])
-        rows.append({"topic": each["name"], "error": _why(error, each.get("error_message"))})
+        error, why = error_of(each["error_code"]), each.get("error_message")
+        if each["error_code"] == UNKNOWN_TOPIC:  # brokers say that they do not host it
+            why = f"there is no topic {each['name']}"
+        rows.append({"topic": each["name"], "error": _why(error, why)})
         if not error:
             note(f"Deleted {each['name']}.")
     _end(ask, rows)
