@@ -240,7 +240,7 @@ class Origin(NamedTuple):
 
 
 class Config(Section):
-    """The root. Components receive a section, never this."""
+    """Configuration of a Pyralog node."""
 
     profile: Annotated[
         Literal["low-latency", "high-throughput", "durable"] | None, Opt(env=("PYRALOG_PRESET",), default="none")

@@ -242,7 +242,11 @@ def known(name: str) -> TopicConfig:
     """The config of this name; INVALID_CONFIG when Kafka has none."""
     config = TOPIC_CONFIGS.get(name)
     if config is None:
-        raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}")
+        import difflib  # seldom needed
+
+        close = difflib.get_close_matches(name, TOPIC_CONFIGS, n=1, cutoff=0.75)
+        hint = f". Did you mean {close[0]}?" if close else ""
+        raise KafkaError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}{hint}")
     return config
 
 

@@ -129,6 +129,7 @@ REFUSED = [
         f"Invalid value [*, 0:1] for configuration leader.replication.throttled.replicas: {THROTTLED_FORM}",
     ),
     ("unknown.key", "1", "Unknown topic config name: unknown.key"),
+    ("retention.mss", "1", "Unknown topic config name: retention.mss. Did you mean retention.ms?"),
     ("max.message.bytes", "-1", "Invalid value -1 for configuration max.message.bytes: Value must be at least 0"),
     (
         "max.decompressed.message.bytes",
