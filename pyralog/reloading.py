@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyralog.cluster.image import ClusterImage
     from pyralog.config.live import LiveConfiguration, Reloaded
     from pyralog.config.loader import Loaded
+    from pyralog.config.problems import Problem
     from pyralog.net.notify import Supervision
     from pyralog.runtime import TaskScope, WorkPool
 
@@ -67,19 +68,28 @@ class Reloading:
         try:
             loaded = await work.run(self._read)
         except ConfigError as error:
-            for problem in error.problems:
-                place = (
-                    f"{error.source}:{problem.place}" if problem.place.line else str(problem.place) or str(error.source)
+            found = [f"{_place(problem, error)}: {problem.text()}" for problem in error.problems]
+            for each in found:
+                log.error("%s", each)
+            count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+            log.error("the configuration has %s and was not taken over", count)
+            audit(
+                AuditEvent(
+                    "config.reload", "node", ErrorCode.INVALID_CONFIG.name, details={"mistakes": "; ".join(found)}
                 )
-                log.error("%s: %s", place, problem.text())
-            log.error("the configuration has %d mistakes and was not taken over", len(error.problems))
-            audit(AuditEvent("config.reload", "node", ErrorCode.INVALID_CONFIG.name, details={"mistakes": str(error)}))
+            )
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
         result = self._live.reload(loaded.config, self._image())
         await self._refresh()
         _tell(result)
+
+
+def _place(problem: Problem, error: ConfigError) -> str:
+    if problem.place.line:
+        return f"{error.source}:{problem.place}"
+    return str(problem.place) or str(error.source)
 
 
 def _tell(result: Reloaded) -> None:

@@ -103,9 +103,12 @@ def test_a_file_with_mistakes_changes_nothing(node: Configured, admin: Admin) ->
         'pyralog.yaml:3:3: network.max_conections: unknown key. Did you mean "max_connections"?',
         'pyralog.yaml:4:20: groups.max_size: "many" is not a whole number.',
         "the configuration has 2 mistakes and was not taken over",
+        "INVALID_CONFIG, mistakes ",
     )
     assert "read again:" not in said
+    assert "Nothing was started" not in said, "it runs on"
     assert {name: config.value for name, config in admin.configs().items()} == before
+    node.reload("topics: {num_partitions: x}\n", "the configuration has 1 mistake and was not taken over")
     node.file.unlink()
     os.kill(node.pid, signal.SIGHUP)
     until(lambda: "cannot be read: No such file or directory" in node.log_tail(), "the missing file is told")
