@@ -307,6 +307,10 @@ def test_commits_on_a_failed_disk(brokers: Start, faults: Faults) -> None:
         for _ in range(30):
             assert commit_and_fetch(client, 8) == (NOT_COORDINATOR, 0, 5)
             time.sleep(0.05)
+        joins = m.ConsumerGroupHeartbeatRequest(
+            group_id="g", member_id="m", rebalance_timeout_ms=1000, subscribed_topic_names=["good"], topic_partitions=[]
+        )
+        assert client.ask(68, 1, joins).error_code == NOT_COORDINATOR
         assert broker.log_file.read_text().count("starts again from its log") == 1
         faults.set(faults.WRITE, 0)
     broker.kill()
