@@ -32,6 +32,7 @@ from pyralog.wire.headers import frame_request, parse_request_header
 from pyralog.wire.protocol import ProtocolError, encode_request
 from tests.fuzz.commits import commit_seeds, open_commits
 from tests.fuzz.compaction import compaction_seeds, open_compaction, open_swap, swap_seeds
+from tests.fuzz.txnrequests import open_transactions, transaction_seeds
 from tests.log_batches import make_batch
 from tests.speedups.plane_kit import (
     API_VERSIONS,
@@ -582,6 +583,7 @@ TARGETS = {
         Target("produce", produce_seeds, _open_api(PRODUCE, 3, 13)),
         Target("fetch", fetch_seeds, _open_api(FETCH, 4, 18)),
         Target("commits", commit_seeds, open_commits),
+        Target("transactions", transaction_seeds, open_transactions),
         Target("batches", batches_seeds, open_batches),
         Target("snapshot", snapshot_seeds, open_snapshot),
         Target("recovery", recovery_seeds, open_recovery),

@@ -14,7 +14,7 @@ from tests.reference.process import Broker
 
 pytestmark = pytest.mark.pyralog_only
 
-GROUP, TOPIC, OFFSETS = "readers", "orders", "__consumer_offsets"
+GROUP, TOPIC, OFFSETS, TRANSACTIONS = "readers", "orders", "__consumer_offsets", "__transaction_state"
 STARTS_AGAIN = "starts again from its log"
 PARTITION = partition_for(GROUP, 50)
 
@@ -69,4 +69,23 @@ def test_a_marker_that_is_refused(tmp_path: Any) -> None:
             assert codes(client, *many) == [[0], [47], [0, 0], [47, 3]]
             assert committed(client) == (0, 5)
             assert commit(client, 6) == 0
+        assert STARTS_AGAIN not in node.log_file.read_text()
+
+
+def test_markers_in_the_log_of_transactions(tmp_path: Any) -> None:
+    """Nobody but a broker, or an administrator, can have them written there: the shard counts them as its own."""
+    with make_broker(tmp_path) as node, WireClient(node.port) as client:
+        request = m.InitProducerIdRequest(
+            transactional_id="x", transaction_timeout_ms=60_000, producer_id=-1, producer_epoch=-1
+        )
+        client.ask(10, 3, m.FindCoordinatorRequest(key="x", key_type=1))
+        until(lambda: client.ask(22, 4, request).error_code == 0, "a producer id")
+        before = client.ask(22, 4, request)
+        topic = m.WritableTxnMarkerTopic(name=TRANSACTIONS, partition_indexes=[partition_for("x", 50)])
+        for code, epoch in ((0, 5), (47, 4), (0, 5)):
+            one = m.WritableTxnMarker(producer_id=77, producer_epoch=epoch, coordinator_epoch=0, topics=[topic])
+            assert codes(client, one) == [[code]]
+            after = client.ask(22, 4, request)
+            assert (after.error_code, after.producer_epoch) == (0, before.producer_epoch + 1)
+            before = after
         assert STARTS_AGAIN not in node.log_file.read_text()

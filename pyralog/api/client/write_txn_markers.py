@@ -16,8 +16,7 @@ from collections.abc import Awaitable
 from pyralog.api.authorizer import Operation
 from pyralog.api.context import Context
 from pyralog.api.handler import Api
-from pyralog.api.topics import led_partition
-from pyralog.coordinator.internal_topics import CONSUMER_OFFSETS
+from pyralog.api.topics import is_internal, led_partition
 from pyralog.coordinator.transaction.asked import Asked
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
@@ -32,7 +31,7 @@ from pyralog.wire.messages import (
 )
 
 _Given = list[tuple[str, list[tuple[int, Pending[None]]]]]
-# Markers of partitions of __consumer_offsets, in the order of the request.
+# Markers of coordinators' partitions, in the order of the request.
 _Held = dict[TopicPartition, list[tuple[Asked, Pending[None]]]]
 
 
@@ -57,7 +56,7 @@ def _write(marker: WritableTxnMarker, topic: str, index: int, context: Context, 
     if isinstance(registration, ErrorCode):
         return Pending.of(KafkaError(registration))
     asked = Asked(marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, commit=marker.transaction_result)
-    if topic == CONSUMER_OFFSETS:
+    if is_internal(topic):
         pending: Pending[None] = Pending()
         held.setdefault(tp, []).append((asked, pending))
         return pending

@@ -1,4 +1,4 @@
-"""Markers of WriteTxnMarkers for partitions of __consumer_offsets: what a partition will refuse is refused before its
+"""Markers of WriteTxnMarkers for partitions of coordinators: what a partition will refuse is refused before its
 shard has decided on it.
 
 A shard decides at once and is told by the log later. A marker that the log refuses has it start again, since what it

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pyralog.coordinator.internal_topics import CONSUMER_OFFSETS
 from pyralog.errors import ErrorCode, KafkaError
 from pyralog.model import TopicPartition
 from pyralog.runtime import Pending
@@ -22,14 +21,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 1024  # markers given to the plane and not confirmed
+# Of one transaction, in one cycle of the plane: more of them would make it late for everybody else.
+MAX_DIRECT = 128
 RETRY_MS = 5
 MAX_RETRY_MS = 1_000
 # How often one partition fails before it is told in the log, once.
 PATIENCE = 20
 
 
-class MarkerGroups(Protocol):
-    """The group coordinator, through which partitions of __consumer_offsets get theirs."""
+class MarkerShards(Protocol):
+    """A coordinator, through whose shards the partitions of its topic get theirs."""
 
     def write_marker(
         self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool
@@ -59,11 +60,15 @@ class Markers:
     """Markers of this node's coordinator. A partition that is gone from the cluster counts as done."""
 
     def __init__(
-        self, plane: MarkerLog, groups: MarkerGroups, clock: Callable[[], int], image: Callable[[], ClusterImage]
+        self,
+        plane: MarkerLog,
+        shards: Mapping[str, MarkerShards],
+        clock: Callable[[], int],
+        image: Callable[[], ClusterImage],
     ) -> None:
         self._plane = plane
         self._clock = clock
-        self._groups = groups
+        self._shards = shards  # by topic
         self._image = image
         self._queue: deque[tuple[_Job, TopicPartition]] = deque()
         self._in_flight = 0
@@ -85,11 +90,10 @@ class Markers:
         self, tp: TopicPartition, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool
     ) -> Pending[None]:
         """One marker, once. KafkaError when the partition cannot take it."""
-        if tp.topic == CONSUMER_OFFSETS:
+        shards = self._shards.get(tp.topic)
+        if shards is not None:
             try:
-                return self._groups.write_marker(
-                    tp.partition, producer_id, producer_epoch, coordinator_epoch, commit=commit
-                )
+                return shards.write_marker(tp.partition, producer_id, producer_epoch, coordinator_epoch, commit=commit)
             except KafkaError as error:
                 return Pending.of(error)
         result: Pending[None] = Pending()
@@ -110,9 +114,11 @@ class Markers:
         return result
 
     def direct(self, partitions: Collection[TopicPartition]) -> bool:
-        """Whether there are markers, and all are the plane's to write: not those of groups, which go through shards."""
+        """Whether there are markers, but not too many, and all are the plane's to write: not those of coordinators,
+        which go through their shards."""
         hosted = self._plane.partitions()
-        return bool(partitions) and all(tp.topic != CONSUMER_OFFSETS and tp in hosted for tp in partitions)
+        few = 0 < len(partitions) <= MAX_DIRECT
+        return few and all(tp.topic not in self._shards and tp in hosted for tp in partitions)
 
     def close(self) -> None:
         """Write no more; what is left is written after the next start."""

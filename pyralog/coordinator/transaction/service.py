@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyralog._speedups.txnlane import write_whenever
+from pyralog.coordinator.internal_topics import CONSUMER_OFFSETS
 from pyralog.coordinator.partitioner import partition_for
 from pyralog.coordinator.runtime import CoordinatorRuntime, Ports, State
 from pyralog.coordinator.transaction.asked import AskedMarkers
-from pyralog.coordinator.transaction.markers import MarkerGroups, Markers
+from pyralog.coordinator.transaction.markers import Markers, MarkerShards
 from pyralog.coordinator.transaction.requests import (
     AddPartitions,
     Ending,
@@ -64,7 +65,7 @@ class TransactionCoordinator:
         topic: InternalTopic,
         settings: TransactionSettings,
         ports: Ports,
-        groups: MarkerGroups,
+        groups: MarkerShards,
         producer_ids: ProducerIdSource,
     ) -> None:
         self.topic = topic
@@ -78,7 +79,8 @@ class TransactionCoordinator:
         self._ending: set[str] = set()
         # Who waits for the end of a transaction, by transactional id.
         self._waiting: dict[str, Pending[None]] = {}
-        self.markers = Markers(ports.plane, groups, ports.clock, self._current)
+        shards = {CONSUMER_OFFSETS: groups, topic.name: self}
+        self.markers = Markers(ports.plane, shards, ports.clock, self._current)
         self.asked_markers = AskedMarkers(ports.plane, self.markers)
         self.runtime: CoordinatorRuntime[TransactionMachine] = CoordinatorRuntime(
             topic.name, TRANSACTION_RECORDS, ports, self._make
@@ -269,6 +271,13 @@ class TransactionCoordinator:
         return [item for pending in asked for item in await pending]
 
     # --- the end of transactions ---
+
+    def write_marker(
+        self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool
+    ) -> Pending[None]:
+        """End one in a partition of __transaction_state, which only a broker can have added. KafkaError as `shard`."""
+        shard = self.runtime.shard(partition)
+        return shard.write_marker(producer_id, producer_epoch, coordinator_epoch, commit=commit)
 
     def _note_ended(self, partition: int, transactional_id: str) -> None:
         """The machine has decided; it is in the middle of it, so what follows comes later."""

@@ -27,6 +27,10 @@ class Partitions:
         self.held: list[asyncio.Future[tuple[int, bytes]]] = []
         self.hold = False
         self.tries: Counter[TopicPartition] = Counter()
+        self.hosted: set[TopicPartition] = set()
+
+    def partitions(self) -> set[TopicPartition]:
+        return self.hosted
 
     def start_marker(
         self,
@@ -74,7 +78,7 @@ class Bench:
     def __init__(self, *topics: str, partitions: int = 3) -> None:
         self.image = cluster(*(topics or ("t", "__consumer_offsets")), partitions=partitions)
         self.target = Partitions()
-        self.markers = Markers(self.target, self.target, lambda: 1000, lambda: self.image)
+        self.markers = Markers(self.target, {OFFSETS.topic: self.target}, lambda: 1000, lambda: self.image)
         self.done: list[str] = []
         self.wanted = True
 
@@ -200,3 +204,16 @@ async def test_nothing_is_written_after_the_end() -> None:
     assert bench.target.tries[T0] == 1
     bench.end(T1)
     assert bench.target.tries[T1] == 0
+
+
+def test_what_the_plane_writes_by_itself() -> None:
+    bench = Bench()
+    many = {TopicPartition("t", index) for index in range(module.MAX_DIRECT + 1)}
+    bench.target.hosted = many - {T1} | {OFFSETS}
+    direct = bench.markers.direct
+    assert direct({T0})
+    assert direct(many - {T1})
+    for others in (set(), {T0, T1}, {T0, OFFSETS}):
+        assert not direct(others)
+    bench.target.hosted |= many
+    assert not direct(many)
