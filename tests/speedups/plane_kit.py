@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pyralog._speedups.fileops import Files
 from pyralog._speedups.plane.delivery import EventKind
-from pyralog._speedups.plane.driver import PlaneEngine
 from pyralog._speedups.plane.handle import PartitionHandle
+from pyralog._speedups.plane.virtual import VirtualEngine
 from pyralog.records.batch import iterate_batches, iterate_records
 from pyralog.storage.log_config import LogConfig
 from pyralog.storage.recovery import open_partition
@@ -257,7 +257,7 @@ class Rig:
         directory.mkdir(exist_ok=True)
         self.files = files or Files()
         limits.setdefault("produce_max_version", 13)
-        self.engine = PlaneEngine(self.files, **limits)
+        self.engine = VirtualEngine(self.files, **limits)
         self.cookies = itertools.count(1)
         self.correlations = itertools.count(1)
         self.ids: dict[str, bytes] = {}

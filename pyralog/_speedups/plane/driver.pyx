@@ -1,4 +1,4 @@
-"""The engine as Python sees it: commands in, events out, and three ways to drive it (thread, cycle, feed/take_output)."""
+"""The engine as Python sees it: commands in, events out, driven by a thread or turn by turn."""
 
 import struct
 
@@ -6,26 +6,23 @@ cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 
 from pyralog._speedups.fileops cimport Files
 from pyralog._speedups.partition_log cimport PartitionLog
 from pyralog._speedups.plane.commands cimport apply_commands
-from pyralog._speedups.plane.connection cimport connection_kill, connection_open, drop_chunks, output_left
-from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, look_at_clocks, run
+from pyralog._speedups.plane.cycle cimport cycle, engine_free, engine_init, finish_cycle, run
 from pyralog._speedups.plane.delivery cimport Lane, deliver
-from pyralog._speedups.plane.gate cimport gate_releasable
 from pyralog._speedups.plane.handle cimport PartitionHandle, fill_settings
 from pyralog._speedups.plane.limits cimport fill_limits
-from pyralog._speedups.plane.reader cimport connection_feed, resume_all
 from pyralog._speedups.plane.ring cimport (
     clear_fd, push_command, signal_fd, stop_queue, take_events, work)
 from pyralog._speedups.plane.state cimport (
     CMD_ABORTED, CMD_ADD, CMD_APPEND, CMD_CLOSE, CMD_DRAIN, CMD_EXPIRE, CMD_LEAD, CMD_LIMITS, CMD_LISTEN, CMD_LOCATE_TIME,
     CMD_LOG_START, CMD_MARKER, CMD_PERMIT, CMD_PERMIT_VERSION, CMD_PRODUCERS, CMD_REMOVE, CMD_REPLY, CMD_RESUBMIT, CMD_ROLL, CMD_ROUND,
     CMD_SEGMENTS, CMD_SETTINGS, CMD_STATIC, CMD_SWAP, CMD_VERIFY,
-    ERROR_CODES, HISTOGRAM_SIZE, KAFKA,
-    Command, Connection, Engine, FileChunk, Histogram, Limits, Partition, Settings)
+    ERROR_CODES, HISTOGRAM_SIZE,
+    Command, Engine, Histogram, Limits, Partition, Settings)
 from pyralog._speedups.plane.transactions cimport txn_open
 from pyralog._speedups.rounds cimport round_of
 from pyralog._speedups.segment cimport LogConfig
@@ -33,32 +30,13 @@ from pyralog._speedups.segment cimport LogConfig
 MARKER = struct.Struct(">hi?")
 
 
-cdef void finish_all(Engine* e) noexcept nogil:
-    """Finishes the cycle, and as many more as requests left over from it take."""
-    cdef int64_t served = 1
-    finish_cycle(e)
-    while e.n_resume > 0 and served > 0:
-        served = resume_all(e)
-        finish_cycle(e)
-
-
 @cython.no_gc_clear     # the partitions must outlive the engine, which __dealloc__ frees
 cdef class PlaneEngine:
     """One data plane. See Limits in state.pxd for the meaning of the limits; `limit` gives others while it runs.
 
     `run` is the body of the plane thread, `run_sync` and `run_cold` those of its helpers; all return after `stop`.
-    Without threads, `cycle` does one turn in the caller, and `feed` / `take_output` drive connections without sockets.
+    Without threads, `cycle` does one turn in the caller. Connections without sockets have virtual.VirtualEngine.
     """
-    cdef Engine* e
-    cdef Limits limits          # those last asked for
-    cdef Files files
-    cdef dict handles           # address of the Partition -> PartitionHandle
-    cdef readonly bint closed
-    cdef bint corked            # commands do not wake the plane one by one
-    cdef bint pushed
-    cdef readonly list lanes    # take requests before they become events
-    cdef public object landed   # landed(cookie, results) hears of APPENDED before it becomes a tuple; or None
-
     def __cinit__(self, Files files not None, *, int64_t max_connections=10000, int64_t max_connections_per_ip=2147483647,
                   int64_t max_request_bytes=104857600, int64_t max_buffered_bytes=268435456,
                   int64_t max_output_bytes=1048576, int64_t fetch_max_bytes=57671680,
@@ -133,92 +111,10 @@ cdef class PlaneEngine:
             (<PartitionHandle>handle).log.owned = False
         self.handles.clear()
 
-    # --- virtual connections ---
-
-    def open_virtual(self, uint32_t principal=0):
-        """Id of a connection without a socket."""
-        cdef Connection* c
-        self.alive()
-        c = connection_open(self.e, -1)
-        if c == NULL:
-            raise MemoryError
-        c.principal = principal
-        return <uint64_t>c.generation << 32 | c.index
-
     cdef int alive(self) except -1:
         if self.closed:
             raise RuntimeError("the data plane is closed")
         return 0
-
-    cdef Connection* virtual(self, uint64_t id) except NULL:
-        cdef uint32_t index = <uint32_t>(id & 0xFFFFFFFFULL)
-        cdef Connection* c
-        self.alive()
-        c = self.e.connections[index] if index < self.e.n_connections else NULL
-        if c == NULL or c.generation != <uint32_t>(id >> 32):
-            raise ConnectionError("the plane has closed this connection")
-        return c
-
-    def feed(self, uint64_t id, const uint8_t[::1] data):
-        """Bytes received by a virtual connection; the cycle is finished before it returns."""
-        cdef Connection* c = self.virtual(id)
-        cdef int64_t size = data.shape[0]
-        if size == 0:
-            return
-        with nogil:
-            look_at_clocks(self.e)
-            apply_commands(self.e)
-            # The commands may have ended it; a dead one stays in its place until the cycle's end.
-            if not c.dead:
-                connection_feed(self.e, c, &data[0], size)
-            finish_all(self.e)
-
-    def turn(self):
-        """Applies commands and finishes a cycle for virtual connections, without looking at sockets."""
-        self.alive()
-        with nogil:
-            look_at_clocks(self.e)
-            apply_commands(self.e)
-            finish_all(self.e)
-
-    def take_output(self, uint64_t id):
-        """Whatever a virtual connection may send now; turn() then serves what waited for room in its output.
-
-        File ranges are read through the file table.
-        """
-        cdef Connection* c = self.virtual(id)
-        cdef int64_t limit = gate_releasable(self.e, c)
-        cdef int64_t upto
-        cdef FileChunk* chunk
-        cdef list parts = []
-        cdef bytes piece
-        while c.n_chunks > 0 or c.sent < limit:
-            if c.n_chunks > 0 and c.chunks[0].at == c.sent:
-                chunk = &c.chunks[0]
-                piece = PyBytes_FromStringAndSize(NULL, chunk.length)
-                if self.e.ops.pread(self.e.ops.ctx, chunk.segment.fd, PyBytes_AS_STRING(piece), chunk.length,
-                                    chunk.position, False) != chunk.length:
-                    raise OSError("a segment is shorter than its log says")
-                parts.append(piece)
-                self.e.counters.bytes_sent += chunk.length
-                drop_chunks(self.e, c, 1)
-                continue
-            if c.sent >= limit:
-                break
-            upto = limit
-            if c.n_chunks > 0 and c.chunks[0].at < upto:
-                upto = c.chunks[0].at
-            parts.append(PyBytes_FromStringAndSize(<char*>c.output.data + (c.sent - c.origin), upto - c.sent))
-            self.e.counters.bytes_sent += upto - c.sent
-            c.sent = upto
-        output_left(self.e, c)
-        return b"".join(parts)
-
-    def close_virtual(self, uint64_t id):
-        cdef Connection* c = self.virtual(id)
-        connection_kill(self.e, c)
-        with nogil:
-            finish_cycle(self.e)
 
     # --- commands ---
 
