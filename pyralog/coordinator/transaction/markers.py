@@ -74,6 +74,7 @@ class Markers:
         self._in_flight = 0
         self._delayed: set[asyncio.TimerHandle] = set()
         self._closed = False
+        self._going = False
         self.written = 0
         self.retries = 0
 
@@ -129,14 +130,22 @@ class Markers:
         self._delayed.clear()
 
     def _go(self) -> None:
-        while self._queue and self._in_flight < MAX_IN_FLIGHT and not self._closed:
-            job, tp = self._queue.popleft()
-            if job.fenced or not job.wanted():
-                continue
-            self._in_flight += 1
-            ending = job.ending
-            pending = self.write(tp, *ending.identity, job.coordinator_epoch, commit=ending.commit)
-            pending.then(partial(self._answered, job, tp))
+        """Give away what may be. An answer that comes at once (a topic is gone) comes back in here, and is left to the
+        loop that is at it: thousands of them would be as many frames deep."""
+        if self._going:
+            return
+        self._going = True
+        try:
+            while self._queue and self._in_flight < MAX_IN_FLIGHT and not self._closed:
+                job, tp = self._queue.popleft()
+                if job.fenced or not job.wanted():
+                    continue
+                self._in_flight += 1
+                ending = job.ending
+                pending = self.write(tp, *ending.identity, job.coordinator_epoch, commit=ending.commit)
+                pending.then(partial(self._answered, job, tp))
+        finally:
+            self._going = False
 
     def _answered(self, job: _Job, tp: TopicPartition, value: Any) -> None:
         self._in_flight -= 1

@@ -217,3 +217,15 @@ def test_what_the_plane_writes_by_itself() -> None:
         assert not direct(others)
     bench.target.hosted |= many
     assert not direct(many)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_thousands_of_partitions_that_refuse_at_once(gone: bool) -> None:
+    """Such as those of a topic that was deleted meanwhile: each answer comes before the next marker is given away."""
+    places = [TopicPartition("large", index) for index in range(3000)]
+    bench = Bench("t" if gone else "large", partitions=len(places))
+    for tp in places:
+        bench.target.errors[tp] = [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]
+    bench.end(*places)
+    await bench.until(lambda: bench.done)
+    assert len(bench.target.written) == (0 if gone else len(places))
