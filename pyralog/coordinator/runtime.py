@@ -119,8 +119,9 @@ class CoordinatorRuntime(Generic[M]):
 
     def submit(self, partition: int, request: Any, size: int = 0) -> Pending[Any]:
         """Hand a request to a shard. KafkaError, also in the result: 14, 15 or 16 when it is not to be had here."""
+        shard = self.active.get(partition)
         try:
-            return self.shard(partition).submit(request, size)
+            return (self.shard(partition) if shard is None else shard).submit(request, size)
         except KafkaError as error:
             return Pending.of(error)
 

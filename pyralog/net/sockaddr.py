@@ -12,7 +12,7 @@ def parse_sockaddr(raw: bytes) -> tuple[str, int]:
     family = int.from_bytes(raw[:2], sys.byteorder)
     port = int.from_bytes(raw[2:4], "big")
     if family == socket.AF_INET:
-        return str(ipaddress.IPv4Address(raw[4:8])), port
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
     if family == socket.AF_INET6:
         address = ipaddress.IPv6Address(raw[8:24])
         return str(address.ipv4_mapped or address), port

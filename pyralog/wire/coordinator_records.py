@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
-from pyralog._speedups.codec import Message, ProtocolError
+from pyralog._speedups.codec import Message, Program, ProtocolError
 from pyralog.wire.protocol import blob_program, decode_blob, encode_blob
 from pyralog.wire.schemas import index
 
@@ -16,8 +17,14 @@ TRANSACTION_RECORDS: Mapping[int, str] = {index.RECORD_TYPES[_TRANSACTION_LOG]: 
 
 def encode_key(key: Message) -> bytes:
     """The key's bytes, for a message such as OffsetCommitKey."""
-    name = type(key).__name__
-    return blob_program(name, 0).encode(key, index.RECORD_TYPES[name.removesuffix("Key")].to_bytes(2, "big"))
+    program, prefix = _key_form(type(key).__name__)
+    return program.encode(key, prefix)
+
+
+@functools.cache
+def _key_form(name: str) -> tuple[Program, bytes]:
+    """How keys of this class are written, and what stands before them."""
+    return blob_program(name, 0), index.RECORD_TYPES[name.removesuffix("Key")].to_bytes(2, "big")
 
 
 def encode_value(value: Message, version: int) -> bytes:

@@ -16,6 +16,8 @@ from pyralog.wire.protocol import API
 _API_VERSIONS = 18
 _REQUEST = struct.Struct(">hhih")
 _RESPONSE = struct.Struct(">ii")
+_FLEXIBLE_FROM = {key: spec.flexible_from for key, spec in API.items()}
+_NEVER = 1 << 15
 
 
 class RequestHeader(NamedTuple):
@@ -30,8 +32,7 @@ class RequestHeader(NamedTuple):
 
 def _flexible(api_key: int, version: int) -> bool:
     """Also of versions beyond ours: flexible versions never end. Keys that the schemas lack count as not flexible."""
-    spec = API.get(api_key)
-    return spec is not None and spec.flexible(version)
+    return version >= _FLEXIBLE_FROM.get(api_key, _NEVER)
 
 
 def parse_request_header(frame: bytes | bytearray | memoryview) -> RequestHeader:

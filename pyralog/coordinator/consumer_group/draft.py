@@ -18,11 +18,12 @@ ASSIGNMENT_INTERVAL = "consumer.assignment.interval.ms"
 class Draft:
     """Records, timers and replies for one group of one shard at one time."""
 
-    __slots__ = ("group_id", "now_ms", "records", "replies", "shard", "timers", "unassigned")
+    __slots__ = ("_config", "group_id", "now_ms", "records", "replies", "shard", "timers", "unassigned")
 
     def __init__(self, shard: GroupShard, group_id: str, now_ms: int) -> None:
         self.shard = shard
         self.group_id = group_id
+        self._config = shard.group_config(group_id)
         self.now_ms = now_ms
         self.records: list[CoordinatorRecord] = []
         self.timers: list[Timer] = []
@@ -77,5 +78,5 @@ class Draft:
 
     def _configured(self, name: str, default: int, lowest: int, highest: int) -> int:
         """The group's own value, held to the limits that this node has now; else the node's."""
-        text = self.shard.group_config(self.group_id).get(name)
+        text = self._config.get(name)
         return default if text is None else min(max(int(text), lowest), highest)
