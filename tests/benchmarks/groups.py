@@ -35,7 +35,8 @@ def rebalances(session: Session) -> None:
     for protocol, told in NAMES.items():
         load = f"{count:,} members, {told}"
         for metric, label in PHASES[protocol].items():
-            session.add(load, label, "s", times[protocol, f"{metric}_s"], bar=HALF)
+            # That all have joined is a step on the way.
+            session.add(load, label, "s", times[protocol, f"{metric}_s"], bar=None if metric == "joined" else HALF)
             session.add(load, f"{label}, CPU", "s", times[protocol, f"{metric}_cpu_s"])
 
 
