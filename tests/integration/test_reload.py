@@ -39,7 +39,10 @@ class Configured(Pyralog):
     def reload(self, text: str, *expected: str) -> str:
         """Write the file, send SIGHUP, and wait until the log says what it is expected to, in this order."""
         before = self.log_file.stat().st_size
-        self.file.write_text(text, encoding="utf-8")
+        # At once, as editors do: a reading that is on its way must not find half of it.
+        whole = self.file.with_suffix(".new")
+        whole.write_text(text, encoding="utf-8")
+        whole.replace(self.file)
         os.kill(self.pid, signal.SIGHUP)
 
         def said() -> str:
