@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("pyralog.cli.daemon")  # it may be __main__
 
 EXIT_FAILED = 1
-# The cycle collector's: a broker's requests leave no cycles, but while a thousand of them wait, each look at the young
-# objects (Python's 700) makes old ones of them, and all of those are looked at again and again.
-GC_THRESHOLDS = (2_000, 20, 50)
 
 
 # Tools beside the broker, by the first word; each is imported when it is named.
@@ -226,7 +223,6 @@ def _run(config: Config, read: Callable[[], Loaded] | None) -> int:
     from pyralog.errors import StorageError
 
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     try:
         return run(config, read)
