@@ -164,7 +164,9 @@ class CoordinatorRuntime(Generic[M]):
                 yield slot.shard.machine  # type: ignore[misc]
 
     def states(self) -> dict[int, State]:
-        """The state of each partition that is led here."""
+        """The state of each partition that is led here. KafkaError before it is known which those are."""
+        if self._image is None:
+            raise KafkaError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, "this node has just started")
         return {partition: slot.state for partition, slot in self._slots.items()}
 
     # --- the cluster ---

@@ -116,6 +116,10 @@ class TransactionCoordinator:
         """Finish what is on its way; decided transactions whose markers are missing get them after the next start."""
         self.markers.close()
         await self.runtime.stop(timeout_ms)
+        # Who waits for the end of a transaction hears that there is no such shard, while the plane can still say it.
+        self._ending.clear()
+        for transactional_id in list(self._waiting):
+            self._wake(transactional_id)
 
     # --- requests ---
 
