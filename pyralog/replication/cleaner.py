@@ -271,8 +271,9 @@ class LogCleaner:
     async def _swap(self, replica: Replica, written: Written) -> bool:
         """False when the segments have changed meanwhile."""
         files, folder, base = self._store.log_dir.files, replica.folder, written.base_offset
-        replaced = await self._work.run(self._get_ready, replica, written)
+        replaced: list[int] = []
         try:
+            await self._work.run(self._get_ready, replica, written, replaced)
             try:
                 await self._plane.swap_segments(replica.tp, written.packed())
             except KafkaError as error:
@@ -284,19 +285,20 @@ class LogCleaner:
                 return False
             paths = await self._work.run(swapping.retire, files, folder, base, written.old_bases)
         finally:
-            await self._compacting.run(files.close, replaced)
+            for fd in replaced:
+                await self._compacting.run(files.close, fd)
         self.counters.written_bytes += written.size_bytes
         self._remove_later(replica, paths)
         return True
 
-    def _get_ready(self, replica: Replica, written: Written) -> int:
-        """A descriptor of the file whose name the cleaned segment takes. It is closed last, and not by the plane, which
-        would stand still while the file's blocks are freed: for 64 MiB 20 ms."""
+    def _get_ready(self, replica: Replica, written: Written, replaced: list[int]) -> None:
+        """`replaced` gets a descriptor of the file whose name the cleaned segment takes. It is closed last, and not by
+        the plane, which would stand still while the file's blocks are freed: for 64 MiB 20 ms."""
         files, folder, base = self._store.log_dir.files, replica.folder, written.base_offset
+        replaced.append(files.open(os.fsencode(folder / segment_name(base, LOG)), os.O_RDONLY))
         swapping.note_compacted(files, folder, written.end)
         swapping.ready(files, folder, base)
         swapping.decide(files, folder, base, written.end, written.size_bytes, written.crc)
-        return files.open(os.fsencode(folder / segment_name(base, LOG)), os.O_RDONLY)
 
     async def _checkpoint(self, tp: TopicPartition, offset: int) -> None:
         alive = self._lifecycle.replicas.keys() | self._lifecycle.failed.keys()

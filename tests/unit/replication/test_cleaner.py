@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from pyralog.records.batch import Record, build, iterate_batches, iterate_record
 from pyralog.replication.cleaner import CleanerSettings, Pace, StoppedError
 from pyralog.replication.local_logs import LocalLogs
 from pyralog.replication.maintenance import maintenance_settings
+from pyralog.storage import swapping
 from pyralog.storage.compaction import Written
 from pyralog.storage.names import CLEANED, SWAP
 from tests.unit.replication.served import NOW, Served, config, remove, served, topic
@@ -287,6 +291,36 @@ async def test_the_plane_does_not_free_what_it_replaces(tmp_path: Path, monkeypa
         assert held
         assert all(len(links) == 1 for links in held), held
         assert replaced_files() == []
+
+
+async def test_a_pass_that_is_cancelled_keeps_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is cancelled on its way to a swap; what it has decided by then is completed at the next start."""
+    async with served(tmp_path) as node:
+        await node.apply(*topic("a", 1, **COMPACT))
+        newest = await fill(node, 60)
+        decide, begun, go_on = swapping.decide, threading.Event(), threading.Event()
+
+        def slowly(*args: Any) -> None:
+            decide(*args)
+            begun.set()
+            assert go_on.wait(10)
+
+        monkeypatch.setattr(swapping, "decide", slowly)
+        before = len(os.listdir("/dev/fd"))
+        running = asyncio.create_task(node.maintenance.cleaner.run())
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        running.cancel()
+        await asyncio.sleep(0.01)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert len(os.listdir("/dev/fd")) == before
+        image = node.image
+    async with served(tmp_path, image) as node:
+        assert leftovers(tmp_path / "a-0") == []
+        replica = node.lifecycle.replicas[A0]
+    assert {key: value for _, key, value in rows(replica.log)} == newest
 
 
 async def test_a_swap_is_refused_for_segments_that_are_not_there(tmp_path: Path) -> None:
