@@ -2,17 +2,17 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 
 from pyralog._speedups.cursor cimport (
-    Cursor, Span, cursor_init, cursor_left, read_bytes, read_count, read_i16, read_i32, read_i64, read_string, read_uvarint,
-    take,
+    Cursor, Span, cursor_init, cursor_left, read_count, read_i16, read_i32, read_i64, read_string, take,
 )
 from pyralog._speedups.endian cimport store16, store32, store64
 from pyralog._speedups.journal cimport Entry
 from pyralog._speedups.put cimport put_raw, put_uvarint, put_varlong, uvarint_size
+from pyralog._speedups.quickwire cimport end_struct, no_tags, put_count, put_text, text
 
 cdef enum:
     OFFSET_COMMIT = 8           # the API; 2-10 are its versions
@@ -145,39 +145,6 @@ cdef int write_record(Entry entry, str group, CommitTopic topic, CommitPartition
 
 
 # --- the request ---
-
-cdef inline str text(Span span):
-    """UnicodeDecodeError where it is no UTF-8."""
-    return "" if span.size == 0 else PyUnicode_DecodeUTF8(<const char*>span.data, span.size, NULL)
-
-
-cdef inline void no_tags(Cursor* c, bint flexible) noexcept:
-    if flexible and read_uvarint(c) != 0:
-        c.bad = True
-
-
-cdef inline uint8_t* put_count(uint8_t* p, int64_t count, bint flexible) noexcept:
-    if flexible:
-        return put_uvarint(p, count + 1)
-    store32(p, <int32_t>count)
-    return p + 4
-
-
-cdef inline uint8_t* put_text(uint8_t* p, Span span, bint flexible) noexcept:
-    if flexible:
-        p = put_uvarint(p, span.size + 1)
-    else:
-        store16(p, <int16_t>span.size)
-        p += 2
-    return put_raw(p, span.data, span.size)
-
-
-cdef inline uint8_t* end_struct(uint8_t* p, bint flexible) noexcept:
-    if flexible:
-        p[0] = 0
-        p += 1
-    return p
-
 
 cdef uint8_t* read_partitions(Cursor* c, Commit commit, CommitTopic topic, int64_t most_metadata, uint8_t* p) except NULL:
     """The partitions of a topic, and their part of the answer at p; the byte behind that."""
