@@ -1,6 +1,9 @@
 # Requests that are taken before they become Python's.
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+from pyralog._speedups.plane.delivery cimport Lane
+from pyralog._speedups.plane.state cimport Event
+
 
 cdef class Desk:
     cdef object name
@@ -19,3 +22,10 @@ cdef class Tally:
 
 
 cdef Py_ssize_t tally_in(list tallies, Desk desk, int64_t now_ns) except -1
+
+
+cdef class DeskLane(Lane):
+    cdef Desk desk
+    cdef int64_t taken          # and not counted yet
+
+    cdef bint consider(self, Event* event) except -1

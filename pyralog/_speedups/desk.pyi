@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from pyralog._speedups.plane.delivery import Lane
+
 class Desk:
     def __init__(
         self,
@@ -11,3 +13,5 @@ class Desk:
     ) -> None: ...
     @property
     def failed(self) -> Callable[[int, bytes, int, int, Any], None]: ...
+
+class DeskLane(Lane): ...

@@ -1,6 +1,13 @@
 """Requests that are taken before they become Python's, as the dispatcher counts them and answers for them."""
 
+import logging
+
 from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from pyralog._speedups.plane.delivery cimport Lane
+from pyralog._speedups.plane.state cimport Event
+
+log = logging.getLogger(__name__)
 
 
 cdef class Desk:
@@ -45,3 +52,26 @@ cdef Py_ssize_t tally_in(list tallies, Desk desk, int64_t now_ns) except -1:
     tally.began_ns = now_ns
     tallies.append(tally)
     return len(tallies) - 1
+
+
+cdef class DeskLane(Lane):
+    """A lane whose requests a desk counts. `consider` takes them one by one; what it raises leaves one to the messages."""
+
+    cdef void end(self) noexcept:
+        if self.taken > 0:
+            self.desk.stats.waiting += self.taken
+            self.taken = 0
+
+    cdef bint take(self, Event* event) noexcept:
+        try:
+            if not self.consider(event):
+                return False
+        except Exception:
+            log.exception("%s was left to the messages", self.desk.name)
+            return False
+        self.taken += 1
+        return True
+
+    cdef bint consider(self, Event* event) except -1:
+        """Whether it is taken. False: nothing has happened."""
+        return False

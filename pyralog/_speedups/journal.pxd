@@ -50,6 +50,7 @@ cdef class Journal:
     cdef bint planned
     cdef bint lingers
 
+    cdef bint takes(self, int64_t size) except -1
     cdef Entry open_entry(self)
     cdef Entry room_for(self, int64_t size, object transaction)
     cdef Entry entry_for(self, int64_t size, object transaction)

@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from pyralog._speedups.batch cimport ATTR_TRANSACTIONAL
+from pyralog._speedups.batch cimport ATTR_TRANSACTIONAL, AT_ATTRIBUTES, BATCH_HEADER
 from pyralog._speedups.crc32c cimport crc32c
 from pyralog._speedups.desk cimport Desk, Tally, tally_in
 from pyralog._speedups.endian cimport store16, store32, store64
@@ -21,8 +21,6 @@ from pyralog._speedups.plane.state cimport Event
 from pyralog._speedups.put cimport put_raw, put_varlong, varlong_size
 
 cdef enum:
-    BATCH_HEADER = 61
-    CRC_FROM = 21
     RECORD_EXTRA = 48           # length, attributes, deltas, two sizes, header count: varints of at most ten bytes
     SHARED_BYTES = 1 << 20      # records of several outcomes share a batch up to here; one outcome's may be larger
     LINGER_MS = 10              # how long records lie that nobody waits for
@@ -103,7 +101,7 @@ cdef class Entry:
         store32(data + 8, <int32_t>(size - 12))
         store32(data + 12, -1)
         data[16] = 2
-        store16(data + CRC_FROM, 0 if self.transaction is None else ATTR_TRANSACTIONAL)
+        store16(data + AT_ATTRIBUTES, 0 if self.transaction is None else ATTR_TRANSACTIONAL)
         store32(data + 23, self.count - 1)
         store64(data + 27, self.first_ms)
         store64(data + 35, self.last_ms)
@@ -111,7 +109,7 @@ cdef class Entry:
         store16(data + 51, -1 if self.transaction is None else self.transaction[1])
         store32(data + 53, -1)
         store32(data + 57, self.count)
-        store32(data + 17, <int32_t>crc32c(0, data + CRC_FROM, <size_t>(size - CRC_FROM)))
+        store32(data + 17, <int32_t>crc32c(0, data + AT_ATTRIBUTES, <size_t>(size - AT_ATTRIBUTES)))
 
     def batch(self) -> bytes:
         """The batch as it goes to the log."""
@@ -235,13 +233,15 @@ cdef class Journal:
         entries = self.unsent or self.sent
         return entries[len(entries) - 1] if entries else None
 
+    cdef bint takes(self, int64_t size) except -1:
+        """Whether a request of so many bytes may be decided on the quick way now."""
+        return (not self.closed and self.outbox.unwritten <= UNWRITTEN_BYTES
+                and (self.open_entry() is not None or not self.load.full(size)))
+
     cdef Entry open_entry(self):
         """The one that has not been sent and may take more records; or None."""
-        cdef Entry last
-        if not self.unsent:
-            return None
-        last = self.unsent[len(self.unsent) - 1]
-        if last.transaction is not None or last.marker is not None or last.records.size > SHARED_BYTES:
+        cdef Entry last = self.unsent[len(self.unsent) - 1] if self.unsent else None
+        if last is None or last.transaction is not None or last.marker is not None or last.records.size > SHARED_BYTES:
             return None
         return last
 

@@ -1,10 +1,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from pyralog._speedups.desk import Desk
-from pyralog._speedups.plane.delivery import Lane
+from pyralog._speedups.desk import Desk, DeskLane
 
-class CommitLane(Lane):
+class CommitLane(DeskLane):
     def __init__(
         self,
         quorum: Any,

@@ -10,9 +10,8 @@ import logging
 from libc.stdint cimport int32_t, int64_t
 
 from pyralog._speedups.commits cimport Commit, CommitTopic, commit_in
-from pyralog._speedups.desk cimport Desk
-from pyralog._speedups.journal cimport UNWRITTEN_BYTES, Entry, Journal
-from pyralog._speedups.plane.delivery cimport Lane
+from pyralog._speedups.desk cimport Desk, DeskLane
+from pyralog._speedups.journal cimport Entry, Journal
 from pyralog._speedups.plane.ring cimport monotonic_ns
 from pyralog._speedups.plane.state cimport Event
 
@@ -24,7 +23,7 @@ cdef enum:
     REMEMBERED = 16384          # groups whose shard is known
 
 
-cdef class CommitLane(Lane):
+cdef class CommitLane(DeskLane):
     """One for a node.
 
     `rights(connection id, group, topics)` says whether the asker may commit, and is None where everybody may;
@@ -39,7 +38,6 @@ cdef class CommitLane(Lane):
     cdef object make
     cdef object partition_for
     cdef object clock
-    cdef Desk desk
     cdef dict places            # group -> partition of its shard
     cdef int64_t partitions     # how many of those there are
     # As it is while events are delivered; `looked` = this has been found out.
@@ -49,7 +47,6 @@ cdef class CommitLane(Lane):
     cdef int64_t most_metadata
     cdef int64_t now_ms
     cdef int64_t now_ns
-    cdef int64_t taken          # and not counted yet
 
     def __init__(self, quorum not None, groups not None, set told not None, rights, make not None,
                  partition_for not None, Desk desk not None):
@@ -68,11 +65,6 @@ cdef class CommitLane(Lane):
     cdef void begin(self) noexcept:
         self.looked = False
 
-    cdef void end(self) noexcept:
-        if self.taken > 0:
-            self.desk.stats.waiting += self.taken
-            self.taken = 0
-
     cdef int look(self) except -1:
         """What a commit is judged by."""
         cdef int64_t partitions = self.groups.partitions
@@ -87,13 +79,6 @@ cdef class CommitLane(Lane):
         self.looked = True
         return 0
 
-    cdef bint take(self, Event* event) noexcept:
-        try:
-            return self.consider(event)
-        except Exception:
-            log.exception("a commit was left to the messages")
-            return False
-
     cdef bint consider(self, Event* event) except -1:
         """False: nothing has happened."""
         cdef Journal shard
@@ -105,9 +90,7 @@ cdef class CommitLane(Lane):
         if commit is None or not self.permitted(commit, event.a):
             return False
         shard = self.active.get(self.place(commit.group_id))
-        if shard is None or shard.closed:
-            return False
-        if shard.outbox.unwritten > UNWRITTEN_BYTES or shard.open_entry() is None and shard.load.full(event.size):
+        if shard is None or not shard.takes(event.size):
             return False
         machine = shard.machine
         group = (<dict?>machine.groups).get(commit.group_id)
@@ -132,7 +115,6 @@ cdef class CommitLane(Lane):
             log.exception("%s-%d: a commit could not be applied", *shard.tp)
             shard.fail(error)
             return False        # the slow way tells that there is no such shard
-        self.taken += 1
         return True
 
     cdef bint permitted(self, Commit commit, int64_t connection) except -1:

@@ -8,11 +8,11 @@ from pyralog._speedups.batch cimport BATCH_HEADER, BatchInfo, batch_peek
 from pyralog._speedups.endian cimport load64
 from pyralog._speedups.index cimport INDEX_ENTRY, SegmentIndex, index_cut, index_floor, index_key, index_load, index_value
 from pyralog._speedups.logstate cimport LOG_FILE_MODE, LOG_PATH_SIZE, Log, Segment
+from pyralog._speedups.partition_log cimport PartitionLog, check
 from pyralog._speedups.producers cimport producers_clear
 from pyralog._speedups.segfile cimport (
     finish_times, forget, log_attach, segment_free, segment_new, segment_open, segment_path,
 )
-from pyralog._speedups.partition_log cimport PartitionLog, check
 from pyralog._speedups.txnindex cimport txn_index_cut, txn_index_load
 
 cdef extern from * nogil:

@@ -8,9 +8,9 @@ from libc.string cimport memmove
 
 from pyralog._speedups.index cimport index_cut
 from pyralog._speedups.logstate cimport LOG_PATH_SIZE, Log, Segment
+from pyralog._speedups.partition_log cimport PartitionLog, check
 from pyralog._speedups.producers cimport AbortedTxn
 from pyralog._speedups.segfile cimport forget, log_index_pending, segment_free, segment_new, segment_path
-from pyralog._speedups.partition_log cimport PartitionLog, check
 
 
 cdef int take_name(Log* log, const Segment* segment, const char* suffix) noexcept nogil:

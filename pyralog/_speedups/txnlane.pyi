@@ -1,12 +1,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from pyralog._speedups.desk import Desk
+from pyralog._speedups.desk import Desk, DeskLane
 from pyralog._speedups.journal import Entry, Journal
-from pyralog._speedups.plane.delivery import Lane
 from pyralog._speedups.txnrequests import TxnRequest
 
-class TxnLane(Lane):
+class TxnLane(DeskLane):
     def __init__(
         self,
         api: int,

@@ -6,9 +6,8 @@ import logging
 
 from libc.stdint cimport int16_t, int64_t
 
-from pyralog._speedups.desk cimport Desk
-from pyralog._speedups.journal cimport UNWRITTEN_BYTES, Entry, Journal
-from pyralog._speedups.plane.delivery cimport Lane
+from pyralog._speedups.desk cimport Desk, DeskLane
+from pyralog._speedups.journal cimport Entry, Journal
 from pyralog._speedups.plane.ring cimport monotonic_ns
 from pyralog._speedups.plane.state cimport Event
 from pyralog._speedups.txnrequests cimport TxnRequest, record_size, request_in, write_state
@@ -16,7 +15,7 @@ from pyralog._speedups.txnrequests cimport TxnRequest, record_size, request_in, 
 log = logging.getLogger(__name__)
 
 
-cdef class TxnLane(Lane):
+cdef class TxnLane(DeskLane):
     """One for each of the two APIs.
 
     `decide(request, connection id)` says to which shard the request belongs and what becomes of the transactional id (a
@@ -26,9 +25,7 @@ cdef class TxnLane(Lane):
     cdef object decide
     cdef object keep
     cdef object clock
-    cdef Desk desk
     cdef int64_t now_ns         # while events are delivered; 0: not looked at yet
-    cdef int64_t taken          # and not counted yet
 
     def __init__(self, int16_t api, decide not None, keep not None, clock not None, Desk desk not None):
         self.api = api
@@ -39,18 +36,6 @@ cdef class TxnLane(Lane):
 
     cdef void begin(self) noexcept:
         self.now_ns = 0
-
-    cdef void end(self) noexcept:
-        if self.taken > 0:
-            self.desk.stats.waiting += self.taken
-            self.taken = 0
-
-    cdef bint take(self, Event* event) noexcept:
-        try:
-            return self.consider(event)
-        except Exception:
-            log.exception("a request of a transaction was left to the messages")
-            return False
 
     cdef bint consider(self, Event* event) except -1:
         """False: nothing has happened."""
@@ -63,9 +48,7 @@ cdef class TxnLane(Lane):
         if decided is None:
             return False
         shard, state = decided
-        if shard.closed or shard.outbox.unwritten > UNWRITTEN_BYTES:
-            return False
-        if shard.open_entry() is None and shard.load.full(event.size):
+        if not shard.takes(event.size):
             return False
         entry = shard.entry_for(record_size(request.transactional_id, state[4]), None)
         try:
@@ -77,7 +60,6 @@ cdef class TxnLane(Lane):
             log.exception("%s-%d: a transaction could not be moved", *shard.tp)
             shard.fail(error)
             return False        # the slow way tells that there is no such shard
-        self.taken += 1
         return True
 
     cdef int64_t now(self) noexcept:

@@ -111,15 +111,21 @@ def _shards(coordinator: GroupCoordinator, group: str | None) -> list[GroupShard
 
 def lag_of(plane: Plane, row: CommittedRow) -> dict[str, Any]:
     """A committed offset with the high watermark and the lag; both null where the partition is not hosted here."""
-    mark = _high_watermark(plane, row.topic, row.partition)
+    return _partition(plane, row.topic, row.partition, row)
+
+
+def _partition(plane: Plane, topic: str, partition: int, committed: CommittedRow | None) -> dict[str, Any]:
+    """What of it rests on a committed offset is null without one."""
+    snapshot = plane.snapshot(TopicPartition(topic, partition))
+    mark = None if snapshot is None else snapshot.high_watermark
     return {
-        "topic": row.topic,
-        "partition": row.partition,
-        "committed_offset": row.offset,
+        "topic": topic,
+        "partition": partition,
+        "committed_offset": None if committed is None else committed.offset,
         "high_watermark": mark,
-        "lag": None if mark is None else max(0, mark - row.offset),
-        "commit_ms": row.commit_ms,
-        "metadata": row.metadata,
+        "lag": None if mark is None or committed is None else max(0, mark - committed.offset),
+        "commit_ms": None if committed is None else committed.commit_ms,
+        "metadata": None if committed is None else committed.metadata,
     }
 
 
@@ -130,18 +136,9 @@ def partitions_of(
     with the `member_id` of who has it; what a consumer says of its offset is null where none is committed."""
     found = {(row.topic, row.partition): {**lag_of(plane, row), "member_id": None} for row in committed}
     for member in members:
-        for topic, partition in _assigned(member):
-            place = topic, partition
+        for place in _assigned(member):
             if place not in found:
-                found[place] = {
-                    "topic": topic,
-                    "partition": partition,
-                    "committed_offset": None,
-                    "high_watermark": _high_watermark(plane, topic, partition),
-                    "lag": None,
-                    "commit_ms": None,
-                    "metadata": None,
-                }
+                found[place] = _partition(plane, *place, None)
             found[place]["member_id"] = member["member_id"]
     return [found[place] for place in sorted(found)]
 
@@ -151,11 +148,6 @@ def _assigned(member: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         for partition in one["partitions"]:
             if one["topic"] is not None:
                 yield one["topic"], partition
-
-
-def _high_watermark(plane: Plane, topic: str, partition: int) -> int | None:
-    snapshot = plane.snapshot(TopicPartition(topic, partition))
-    return None if snapshot is None else snapshot.high_watermark
 
 
 def members_of(coordinator: GroupCoordinator, image: ClusterImage, group_id: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pyralog._speedups.crc32c import checksum
 from pyralog._speedups.keymap import KeyMap
+from pyralog.net.plane_types import SegmentInfo
 from pyralog.records.batch import Record, build
 from pyralog.records.compression import Codec
 from pyralog.storage.compaction import Compaction, Rules, cleanable
@@ -26,16 +27,7 @@ VARIANTS = 2048
 PLACE = b"@@@@@@@@"  # in keys, for the number of their batch
 
 
-class Info(NamedTuple):
-    base_offset: int
-    next_offset: int
-    size_bytes: int
-    max_timestamp: int
-    max_timestamp_offset: int
-    created_ms: int
-
-
-def fill(folder: Path, total_bytes: int, keys: int, value_bytes: int, codec: Codec) -> list[Info]:
+def fill(folder: Path, total_bytes: int, keys: int, value_bytes: int, codec: Codec) -> list[SegmentInfo]:
     """Keys at random; with 0 keys no key comes twice."""
     rng = random.Random(1)
     per_batch = max(1, 16_384 // (value_bytes + 20))
@@ -57,7 +49,7 @@ def fill(folder: Path, total_bytes: int, keys: int, value_bytes: int, codec: Cod
     log.roll(1)
     log.sync()
     log.write_indexes()
-    segments = [Info(*row) for row in log.segments()]
+    segments = [SegmentInfo(*row) for row in log.segments()]
     log.close()
     return segments
 
@@ -74,7 +66,7 @@ class Figures(NamedTuple):
     peak_rss_bytes: int
 
 
-def clean(folder: Path, segments: list[Info], map_bytes: int) -> Figures:
+def clean(folder: Path, segments: list[SegmentInfo], map_bytes: int) -> Figures:
     """As many passes as the map takes, without their swaps."""
     end, first_dirty, passes = segments[-1].next_offset, 0, 0
     rules = Rules(86_400_000, 64 << 20, 10 << 20, 4096, 1 << 30)

@@ -1,6 +1,6 @@
 # One partition in the plane, as Python holds it.
-from pyralog._speedups.plane.state cimport Partition, Settings
 from pyralog._speedups.partition_log cimport PartitionLog
+from pyralog._speedups.plane.state cimport Partition, Settings
 from pyralog._speedups.segment cimport LogConfig
 
 

@@ -19,6 +19,7 @@ from pyralog._speedups.fileops import Files
 from pyralog._speedups.keymap import KeyMap
 from pyralog._speedups.partition_log import PartitionLog
 from pyralog.errors import CorruptRecordError
+from pyralog.net.plane_types import SegmentInfo
 from pyralog.records.batch import (
     CONTROL,
     DELETE_HORIZON,
@@ -46,15 +47,6 @@ RULES = Rules(
     max_batch_bytes=1 << 20,
 )
 NOW = 1_000_000
-
-
-class Info(NamedTuple):
-    base_offset: int
-    next_offset: int
-    size_bytes: int
-    max_timestamp: int
-    max_timestamp_offset: int
-    created_ms: int
 
 
 class Aborted(NamedTuple):
@@ -93,8 +85,8 @@ class Bench:
     def mark(self, pid: int, commit: bool, epoch: int = 0) -> None:
         self.log.append([marker(self.end, pid, commit, epoch)], NOW)
 
-    def segments(self) -> list[Info]:
-        return [Info(*row) for row in self.log.segments()]
+    def segments(self) -> list[SegmentInfo]:
+        return [SegmentInfo(*row) for row in self.log.segments()]
 
     def begin(
         self, now_ms: int = NOW, keys: KeyMap | None = None, files: Files | None = None, **options: int
@@ -625,10 +617,14 @@ def test_small_segments_are_merged(tmp_path):
     assert len(sizes) == 1
     assert all(size <= RULES.segment_bytes for size in sizes)
     check_walks(bench.log)
-    segments = [Info(i, i + 1, 1000, 1, i, 1) for i in range(10)]
+    segments = [SegmentInfo(i, i + 1, 1000, 1, i, 1) for i in range(10)]
     assert [len(g) for g in groups(segments, RULES)] == [3, 3, 3, 1]
     assert [len(g) for g in groups(segments, RULES._replace(segment_index_bytes=200))] == [2] * 5
-    far = [Info(0, 1, 10, 1, 0, 1), Info(1, 1 << 32, 10, 1, 1, 1), Info(1 << 32, (1 << 32) + 1, 10, 1, 1 << 32, 1)]
+    far = [
+        SegmentInfo(0, 1, 10, 1, 0, 1),
+        SegmentInfo(1, 1 << 32, 10, 1, 1, 1),
+        SegmentInfo(1 << 32, (1 << 32) + 1, 10, 1, 1 << 32, 1),
+    ]
     assert [len(g) for g in groups(far, RULES)] == [1, 1, 1]
 
 
